@@ -1,0 +1,56 @@
+#pragma once
+
+#include "messages/error.hpp"
+#include "messages/ids.hpp"
+#include "model/configuration.hpp"
+#include "model/data_source.hpp"
+#include "model/expert.hpp"
+#include "model/trunk.hpp"
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+
+namespace troupe {
+
+/// Widths that the data and the model together fix.
+struct model_shape {
+  std::int64_t input_width = 0;  ///< of the MoE layer's rows
+  std::int64_t output_width = 0; ///< classes, or the input width for task mean_square
+  std::uint64_t input_rows = 0;  ///< only for `learn_inputs`: rows of the data set
+  bool byte_inputs = false;      ///< rows travel as u8 pixels
+};
+
+/// Makes the model's parts from a configuration. All functions return an error instead of throwing.
+struct model_factory {
+  std::function<expected<std::shared_ptr<const data_source>>(const configuration&)> make_data;
+  std::function<expected<std::unique_ptr<trunk_module>>(const configuration&, const model_shape&)> make_trunk;
+  std::function<expected<std::unique_ptr<dense_module>>(const configuration&, const model_shape&, std::uint16_t stage)> make_dense;
+  std::function<expected<std::unique_ptr<expert_module>>(const configuration&, const model_shape&, owner_id)> make_expert;
+};
+
+/// What a program adds to the standard parts: values handed over by `main`, no registries.
+/// Keys are the names that `--expert`, `--router` and `--data` take.
+struct extensions;
+
+/// The standard model: data sets, routers, experts and optimizers of this library, plus `more`.
+model_factory standard_factory();
+model_factory standard_factory(const extensions& more);
+
+/// Widths for a configuration (opens the data set).
+expected<model_shape> shape_of(const configuration& config, const data_source& data);
+
+/// Sets the calling thread up for computing: intra-op threads (one number per run), inference mode, denormals as
+/// the main thread has them. Every compute thread calls it once before its first job.
+void prepare_compute_thread(std::uint32_t intra_op_threads);
+
+/// Numerics fingerprint: SHA-256 over a fixed battery of operations run on the calling thread, and the versions and
+/// instruction set behind it in words.
+struct fingerprint {
+  std::string hex;
+  std::string text;
+};
+fingerprint numerics_fingerprint();
+
+} // namespace troupe
