@@ -124,7 +124,7 @@ install_python_packages() {
   else
     say "LibTorch (${1#torch==}) and Python packages: installing into ${venv#"$root/"}"
     rm -rf "$venv"
-    logged "creating a virtual environment" "is python3-venv installed?" python3 -m venv "$venv"
+    logged "creating a virtual environment" "is python3-venv installed?" /usr/bin/python3 -m venv "$venv"
     # shellcheck disable=SC2086 # several flags are meant
     logged "installing $wanted" \
       "check the network; TROUPE_PIP_FLAGS passes flags to pip, and Torch_DIR names a LibTorch you already have" \
