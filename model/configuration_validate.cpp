@@ -1,0 +1,206 @@
+#include "model/checks.hpp"
+#include "model/configuration.hpp"
+#include "model/extensions.hpp"
+
+#include "messages/limits.hpp"
+
+#include <set>
+
+namespace troupe {
+
+namespace {
+
+// Bounds of single values. Rows and slots of a bundle are indexed with 31 bits.
+constexpr std::uint64_t rows_max = std::uint64_t{1} << 24;
+constexpr std::uint64_t slots_max = (std::uint64_t{1} << 31) - 1;
+constexpr std::uint64_t steps_max = std::uint64_t{1} << 48;
+constexpr std::int64_t width_max = std::int64_t{1} << 20;
+constexpr std::uint32_t threads_max = 1024;
+
+template <class Map>
+std::vector<std::string> with_names(std::vector<std::string> names, const Map& more) {
+  for (const auto& [name, factory] : more) names.push_back(name);
+  return names;
+}
+
+const std::vector<std::string> standard_data = {"fashion-mnist", "gaussian", "tensors"};
+const std::vector<std::string> standard_experts = {"mlp"};
+const std::vector<std::string> standard_routers = {"softmax", "softmax_post", "switch", "sigmoid_bias", "group_limited",
+                                                   "noisy_top_k", "gshard", "sinkhorn", "expert_choice", "hash", "quantile"};
+const std::vector<std::string> standard_losses = {"switch", "first_choice", "z", "variance", "hf", "sequence", "nanomoe",
+                                                  "tutel_load_importance", "importance", "load"};
+
+std::string flag_of_loss(const std::string& name) {
+  if (name == "switch") return "--router-aux-loss-coef";
+  if (name == "z") return "--router-z-loss-coef";
+  return "router loss '" + name + "'";
+}
+
+template <class Map>
+void check_own_names(checks& check, const std::string& kind, const std::vector<std::string>& standard, const Map& more) {
+  for (const auto& name : standard)
+    check.require(!more.contains(name), "extension", "a " + kind + " named '" + name + "'", "a name of its own",
+                  "the standard " + kind + " has that name");
+}
+
+void check_data(checks& check, const data_options& data, const extensions& more) {
+  check_own_names(check, "data set", standard_data, more.data_sets);
+  check.one_of("--data", data.name, with_names(standard_data, more.data_sets));
+  if (data.name == "tensors")
+    check.require(!data.directory.empty(), "--data-dir", "nothing", "a safetensors file",
+                  "--data tensors reads its rows from there");
+  if (data.name == "gaussian") {
+    check.range("data.gaussian_rows", data.gaussian_rows, 1, slots_max);
+    check.range("data.gaussian_width", data.gaussian_width, 1, width_max);
+    check.range("data.gaussian_classes", data.gaussian_classes, 1, width_max);
+  }
+}
+
+void check_experts_per_token(checks& check, const model_options& model) {
+  const auto& router = model.router;
+  const auto k = router.experts_per_token;
+  const std::string flag = "--num-experts-per-token";
+  check.range(flag, k, 1, limits{}.experts_max);
+  check.require(k <= model.experts, flag, std::to_string(k), std::to_string(model.experts) + " (the number of experts)",
+                "choose fewer or raise --num-experts");
+  if (router.name == "switch")
+    check.require(k == 1, flag, std::to_string(k), "1 with --router switch", "or use --router softmax");
+  if (router.name == "gshard")
+    check.require(k == 2, flag, std::to_string(k), "2 with --router gshard", "or use --router softmax");
+  const auto gate_is_one = (router.name == "softmax" && router.renormalise) || router.name == "softmax_post"
+                           || router.name == "noisy_top_k";
+  check.require(k != 1 || model.experts == 1 || !gate_is_one, flag, "1 with --router " + router.name,
+                "2 or more, because the one gate would always be 1 and the task could not train the router",
+                "use --router switch");
+}
+
+void check_router(checks& check, const model_options& model, const extensions& more) {
+  const auto& router = model.router;
+  check_own_names(check, "router", standard_routers, more.routers);
+  check.one_of("--router", router.name, with_names(standard_routers, more.routers));
+  check_experts_per_token(check, model);
+  check.positive("router.scale", router.scale);
+  check.not_negative("router.bias_update_rate", router.bias_update_rate);
+  check.one_of("router.base", router.base, {"sigmoid", "softmax"});
+  check.one_of("router.group_mask", router.group_mask, {"neg_inf", "zero"});
+  check.not_negative("router.noise_floor", router.noise_floor);
+  check.one_of("router.second", router.second, {"random", "threshold", "gumbel", "all"});
+  check.positive("router.second_threshold", router.second_threshold);
+  check.positive("router.sinkhorn_tolerance", router.sinkhorn_tolerance);
+  check.positive("router.sinkhorn_epsilon", router.sinkhorn_epsilon);
+  check.positive("router.choice_capacity_factor", router.choice_capacity_factor);
+  if (router.name == "group_limited") {
+    const auto groups = std::to_string(router.groups);
+    check.require(router.groups > 0 && model.experts % router.groups == 0, "router.groups", groups,
+                  "a divisor of " + std::to_string(model.experts) + " (the number of experts)");
+    check.range("router.groups_kept", router.groups_kept, 1, router.groups, "it cannot keep more groups than there are");
+    if (!check.failed()) {
+      const auto reachable = std::uint64_t{router.groups_kept} * (model.experts / router.groups);
+      check.require(router.experts_per_token <= reachable, "--num-experts-per-token", std::to_string(router.experts_per_token),
+                    std::to_string(reachable) + " (experts in the groups kept)", "keep more groups");
+    }
+  }
+}
+
+void check_capacity_and_losses(checks& check, const router_options& router) {
+  check.one_of("router.capacity_policy", router.capacity_policy,
+               {"none", "probs", "token_major", "choice_major", "bpr", "random"});
+  check.positive("router.capacity_factor", router.capacity_factor, "choose router.capacity_policy none for no capacity");
+  check.positive("router.capacity_factor_eval", router.capacity_factor_eval,
+                 "choose router.capacity_policy none for no capacity");
+  std::set<std::string> seen;
+  for (const auto& loss : router.losses) {
+    check.one_of("router.losses", loss.name, standard_losses);
+    check.require(seen.insert(loss.name).second, "router.losses", "'" + loss.name + "' twice", "once");
+    check.not_negative(flag_of_loss(loss.name), loss.coefficient);
+  }
+}
+
+void check_model(checks& check, const model_options& model, const extensions& more) {
+  check_own_names(check, "expert", standard_experts, more.experts);
+  check.one_of("model.task", model.task, {"classify", "mean_square"});
+  check.range("--num-experts", model.experts, 1, limits{}.experts_max);
+  check.range("--expert-hidden-size", model.expert_hidden_size, 1, width_max);
+  check.one_of("--expert", model.expert_kind, with_names(standard_experts, more.experts));
+  check.one_of("--expert-activation", model.expert_activation, {"relu", "silu", "gelu", "swiglu"});
+  check.one_of("--precision", model.precision, {"f32", "f64"});
+  check_router(check, model, more);
+  check_capacity_and_losses(check, model.router);
+}
+
+void check_optimizer(checks& check, const optimizer_options& optimizer) {
+  check.one_of("--optimizer", optimizer.name, {"sgd", "adam", "adamw"});
+  check.not_negative("--lr", optimizer.learning_rate);
+  check.one_of("--lr-schedule", optimizer.schedule, {"constant", "linear", "cosine"});
+  check.range("--warmup-steps", optimizer.warmup_steps, 0, steps_max);
+  check.not_negative("--min-lr", optimizer.min_learning_rate);
+  check.range("--min-lr", optimizer.min_learning_rate, 0, optimizer.learning_rate, "choose at most --lr");
+  check.fraction("--momentum", optimizer.momentum);
+  check.require(optimizer.momentum == 0 || optimizer.name == "sgd", "--momentum", "it with --optimizer " + optimizer.name,
+                "--optimizer sgd", "use --beta1 here");
+  check.fraction("--beta1", optimizer.beta1);
+  check.fraction("--beta2", optimizer.beta2);
+  check.positive("--epsilon", optimizer.epsilon);
+  check.not_negative("--weight-decay", optimizer.weight_decay);
+  check.not_negative("--clip-norm", optimizer.clip_norm, "0 turns clipping off");
+  check.one_of("--clip-scope", optimizer.clip_scope, {"global", "local"});
+}
+
+void check_schedule(checks& check, const schedule_options& schedule) {
+  check.range("--batch-size", schedule.batch_size, 1, rows_max);
+  check.range("--num-microbatches", schedule.num_microbatches, 1, limits{}.microbatches_max);
+  check.require(schedule.num_microbatches <= schedule.batch_size, "--num-microbatches",
+                std::to_string(schedule.num_microbatches), std::to_string(schedule.batch_size) + " (the batch size)",
+                "choose fewer or raise --batch-size");
+  check.range("--lanes", schedule.lanes, 1, limits{}.microbatches_max);
+  check.require(schedule.lanes <= schedule.num_microbatches, "--lanes", std::to_string(schedule.lanes),
+                std::to_string(schedule.num_microbatches) + " (the number of microbatches)",
+                "choose fewer or raise --num-microbatches");
+  check.range("--max-steps", schedule.max_steps, 0, steps_max);
+  check.range("--epochs", schedule.epochs, schedule.max_steps == 0 ? 1 : 0, std::uint64_t{1} << 24);
+  check.range("eval_batch_size", schedule.eval_batch_size, 1, rows_max);
+}
+
+void check_all(checks& check, const configuration& config, const extensions& more) {
+  check_data(check, config.data, more);
+  check_model(check, config.model, more);
+  check_optimizer(check, config.optimizer);
+  check_schedule(check, config.schedule);
+  check.range("intra_op_threads", config.intra_op_threads, 1, threads_max);
+  const auto rows = std::max(config.schedule.batch_size, config.schedule.eval_batch_size);
+  check.require(rows * config.model.router.experts_per_token <= slots_max, "--batch-size",
+                std::to_string(rows) + " rows with " + std::to_string(config.model.router.experts_per_token) + " experts each",
+                std::to_string(slots_max) + " (token, expert) pairs", "choose a smaller batch");
+}
+
+} // namespace
+
+expected<void> validate(const configuration& config, const extensions& more) {
+  checks check;
+  check_all(check, config, more);
+  return check.result();
+}
+
+expected<void> validate(const configuration& config, const run_options& options, const extensions& more) {
+  checks check;
+  check_all(check, config, more);
+  check.range("--nodes", options.nodes, 0, limits{}.nodes_max);
+  check.range("--data-parallel-size", options.data_parallel_size, 1, limits{}.microbatches_max);
+  check.require(options.data_parallel_size <= config.schedule.lanes, "--data-parallel-size",
+                std::to_string(options.data_parallel_size), std::to_string(config.schedule.lanes) + " (the number of lanes)",
+                "choose fewer or raise --lanes: a replica works on whole lanes");
+  check.range("--in-flight", options.in_flight, 1, limits{}.microbatches_max);
+  check.range("--compute-threads", options.compute_threads, 0, threads_max, "0 chooses by the number of cores");
+  check.range("message_delay_ms_max", options.message_delay_ms_max, 0, 60000);
+  return check.result();
+}
+
+expected<void> validate(const configuration& config) {
+  return validate(config, extensions{});
+}
+
+expected<void> validate(const configuration& config, const run_options& options) {
+  return validate(config, options, extensions{});
+}
+
+} // namespace troupe
