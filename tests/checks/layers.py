@@ -45,7 +45,7 @@ def cores(root):
 
 
 def check(root):
-    paths = set(tree.sources(root))
+    paths = set(tree.sources(root)) | {path for path in tree.files(root) if path.endswith(".inc")}
     schemas = {path + ".h" for path in tree.files(root) if path.endswith(".capnp")}
     core_paths = cores(root)
     direct = {path: includes(root, path) for path in paths}
