@@ -10,7 +10,9 @@ blob blob::allocate(std::size_t size) {
   const auto capacity = (size + alignment - 1) / alignment * alignment;
   auto* raw = static_cast<std::byte*>(std::aligned_alloc(alignment, capacity == 0 ? alignment : capacity));
   if (raw == nullptr) throw std::bad_alloc{};
-  return {std::shared_ptr<const std::byte>(raw, [](const std::byte* p) { std::free(const_cast<std::byte*>(p)); }), size};
+  return {
+    std::shared_ptr<const std::byte>(raw, [](const std::byte* p) { std::free(const_cast<std::byte*>(p)); }),
+    size};
 }
 
 blob blob::copy_of(std::span<const std::byte> bytes) {

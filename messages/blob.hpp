@@ -15,7 +15,8 @@ public:
 
   blob() = default;
 
-  /// Uninitialised bytes. The capacity is rounded up to a multiple of 64, so that kernels may read whole vectors.
+  /// Uninitialised bytes. The capacity is rounded up to a multiple of 64, so that kernels may read whole
+  /// vectors.
   static blob allocate(std::size_t size);
 
   /// A copy of `bytes`.
@@ -27,22 +28,14 @@ public:
   /// The part [offset, offset+size) of this blob, sharing its memory. Its alignment is that of the offset.
   blob part(std::size_t offset, std::size_t size) const;
 
-  const std::byte* data() const noexcept {
-    return data_.get();
-  }
+  const std::byte* data() const noexcept { return data_.get(); }
 
-  std::size_t size() const noexcept {
-    return size_;
-  }
+  std::size_t size() const noexcept { return size_; }
 
-  std::span<const std::byte> bytes() const noexcept {
-    return {data(), size_};
-  }
+  std::span<const std::byte> bytes() const noexcept { return {data(), size_}; }
 
   /// Write access for the one who allocated the blob, before it is shared.
-  std::byte* mutable_data() noexcept {
-    return const_cast<std::byte*>(data_.get());
-  }
+  std::byte* mutable_data() noexcept { return const_cast<std::byte*>(data_.get()); }
 
 private:
   blob(std::shared_ptr<const std::byte> data, std::size_t size) : data_(std::move(data)), size_(size) {

@@ -7,7 +7,8 @@
 
 namespace troupe {
 
-/// What went wrong, coarsely: decides the exit code (usage: 2, everything else: 1) and what a caller may do about it.
+/// What went wrong, coarsely: decides the exit code (usage: 2, everything else: 1) and what a caller may do
+/// about it.
 enum class error_code : std::uint8_t {
   usage,         ///< the user asked for something impossible
   not_found,     ///< a file, package, node or address does not exist

@@ -13,8 +13,9 @@ using node_id = std::uint16_t;
 /// Number of a data-parallel replica (one router actor each).
 using replica_id = std::uint16_t;
 
-/// (incarnation, counter) of the current membership. Every message carries it; a message of an older term is refused.
-/// The incarnation is drawn when a run starts, the counter grows by one with each change that drops work in flight.
+/// (incarnation, counter) of the current membership. Every message carries it; a message of an older term is
+/// refused. The incarnation is drawn when a run starts, the counter grows by one with each change that drops
+/// work in flight.
 struct term_id {
   std::uint64_t incarnation = 0;
   std::uint32_t counter = 0;
@@ -30,9 +31,7 @@ struct owner_id {
   std::uint16_t expert = 0; ///< expert within the layer, or `dense_part`
   std::uint16_t slice = 0;  ///< slice of the expert's hidden width (0 unless tensor parallel)
 
-  bool is_dense() const noexcept {
-    return expert == dense_part;
-  }
+  bool is_dense() const noexcept { return expert == dense_part; }
 
   auto operator<=>(const owner_id&) const = default;
 };

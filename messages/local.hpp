@@ -5,8 +5,8 @@
 
 namespace troupe {
 
-// Messages between a host and the owners beside it. They never cross a process border, so they share memory and
-// cannot get lost.
+// Messages between a host and the owners beside it. They never cross a process border, so they share memory
+// and cannot get lost.
 
 /// Host → expert: compute the rows `indices[begin, end)` of `rows`, in that order.
 struct expert_forward {

@@ -11,13 +11,13 @@ namespace troupe {
 
 /// Node → coordinator: asks to take part. Everything named is compared before the node is let in.
 struct join_request {
-  std::uint32_t protocol = 0;      ///< `protocol_version`
-  std::string name;                ///< what people call the node, e.g. "node-2" or a host name
-  std::string fingerprint;         ///< numerics fingerprint, hex
-  std::string fingerprint_text;    ///< versions and instruction set behind it, for the error text
-  std::string run_id;              ///< empty: any run
-  std::string configuration_hash;  ///< empty: takes the run's configuration as it comes
-  std::uint32_t process = 0;       ///< process id, for status
+  std::uint32_t protocol = 0;     ///< `protocol_version`
+  std::string name;               ///< what people call the node, e.g. "node-2" or a host name
+  std::string fingerprint;        ///< numerics fingerprint, hex
+  std::string fingerprint_text;   ///< versions and instruction set behind it, for the error text
+  std::string run_id;             ///< empty: any run
+  std::string configuration_hash; ///< empty: takes the run's configuration as it comes
+  std::uint32_t process = 0;      ///< process id, for status
   std::uint32_t compute_threads = 1;
 };
 
@@ -39,22 +39,26 @@ struct ready {
 struct placement_change {
   term_id term;
   std::uint64_t version = 0;
-  std::vector<node_id> placement;  ///< node of each expert owner
-  std::vector<node_id> nodes;      ///< all hosts that must see plans, those about to leave included
+  std::vector<node_id> placement; ///< node of each expert owner
+  std::vector<node_id> nodes;     ///< all hosts that must see plans, those about to leave included
 };
 
-/// Optimizer → coordinator: every owner has applied a step under this placement, so the old owners are not needed.
+/// Optimizer → coordinator: every owner has applied a step under this placement, so the old owners are not
+/// needed.
 struct placement_settled {
   term_id term;
   std::uint64_t version = 0;
 };
 
+/// `owner_state::to` of a state that the coordinator asked for itself.
+constexpr node_id collected = 0xffff;
+
 /// State of one owner: parameters, optimizer state and counters as the module wrote them (u8).
 struct owner_state {
   term_id term;
   owner_id owner;
-  std::uint64_t version = 0;       ///< steps applied
-  node_id to = 0;                  ///< host that takes over; the head relays
+  std::uint64_t version = 0; ///< steps applied
+  node_id to = 0;            ///< host that takes over; the head relays
   node_id from = 0;
   tensor state;
 };
@@ -64,7 +68,7 @@ struct state_received {
   term_id term;
   owner_id owner;
   std::uint64_t version = 0;
-  node_id to = 0;                  ///< the old host
+  node_id to = 0; ///< the old host
 };
 
 /// Coordinator → hosts: send the state of your owners at this version (to save or to digest).

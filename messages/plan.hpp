@@ -19,20 +19,22 @@ struct microbatch_plan {
   bool operator==(const microbatch_plan&) const = default;
 };
 
-/// The optimizer's permission for one step. Nothing of the step is sent without it, and every change of placement
-/// enters through it. Issued when every owner has reported `applied(step - 2)`.
+/// The optimizer's permission for one step. Nothing of the step is sent without it, and every change of
+/// placement enters through it. Issued when every owner has reported `applied(step - 2)`.
 struct plan {
   term_id term;
   std::uint64_t step = 0;
   step_kind kind = step_kind::train;
-  std::uint64_t ordinal = 0;        ///< train: optimizer updates before this one; evaluate: index of the evaluation batch
-  std::uint64_t rows = 0;           ///< T, tokens of the whole step
-  double learning_rate = 0;         ///< of this update
-  double clip_norm = 0;             ///< 0: no clipping
-  bool clip_local = false;          ///< each owner clips by its own norm; otherwise by the global one, through `commit`
+  std::uint64_t ordinal = 0; ///< train: optimizer updates before this one; evaluate: index of the evaluation
+                             ///< batch
+  std::uint64_t rows = 0;    ///< T, tokens of the whole step
+  double learning_rate = 0;  ///< of this update
+  double clip_norm = 0;      ///< 0: no clipping
+  bool clip_local = false;   ///< each owner clips by its own norm; otherwise by the global one, through
+                             ///< `commit`
   std::vector<microbatch_plan> microbatches;
   std::uint64_t placement_version = 0;
-  std::vector<node_id> placement;   ///< node of each expert owner, index = layer * experts + expert
+  std::vector<node_id> placement; ///< node of each expert owner, index = layer * experts + expert
 
   bool operator==(const plan&) const = default;
 };

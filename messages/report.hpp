@@ -18,8 +18,8 @@ struct named_value {
 
 /// Router health of one layer over one microbatch (definitions: docs/routing.md).
 struct layer_health {
-  std::vector<std::uint64_t> expert_rows;    ///< n_e, before dropping
-  std::vector<named_value> values;           ///< "entropy", "aux", "z", "dropped", ... means over the microbatch's rows
+  std::vector<std::uint64_t> expert_rows; ///< n_e, before dropping
+  std::vector<named_value> values; ///< "entropy", "aux", "z", "dropped", ... means over the microbatch's rows
 
   bool operator==(const layer_health&) const = default;
 };
@@ -28,10 +28,11 @@ struct layer_health {
 struct microbatch_report {
   std::uint32_t microbatch = 0;
   std::uint32_t rows = 0;
-  double loss = 0;                           ///< mean task loss over the rows, unscaled
-  double correct = 0;                        ///< rows whose largest output is the label
+  double loss = 0;    ///< mean task loss over the rows, unscaled
+  double correct = 0; ///< rows whose largest output is the label
   std::vector<layer_health> layers;
-  std::vector<std::uint64_t> expert_class;   ///< layer 0: rows per (expert, class), row-major; empty unless asked for
+  std::vector<std::uint64_t> expert_class; ///< layer 0: rows per (expert, class), row-major; empty unless
+                                           ///< asked for
 
   bool operator==(const microbatch_report&) const = default;
 };
@@ -51,8 +52,8 @@ struct replica_report {
   replica_id replica = 0;
   std::vector<microbatch_report> microbatches;
   std::vector<phase_time> phases;
-  std::uint64_t bytes_sent = 0;              ///< payload bytes to other processes
-  std::uint64_t bytes_copied = 0;            ///< payload bytes copied while packing
+  std::uint64_t bytes_sent = 0;   ///< payload bytes to other processes
+  std::uint64_t bytes_copied = 0; ///< payload bytes copied while packing
 
   bool operator==(const replica_report&) const = default;
 };

@@ -49,20 +49,14 @@ public:
   shape(std::initializer_list<std::int64_t> dims);
   explicit shape(std::span<const std::int64_t> dims);
 
-  std::size_t rank() const noexcept {
-    return rank_;
-  }
+  std::size_t rank() const noexcept { return rank_; }
 
-  std::int64_t operator[](std::size_t i) const noexcept {
-    return dims_[i];
-  }
+  std::int64_t operator[](std::size_t i) const noexcept { return dims_[i]; }
 
   /// Product of the dimensions; 1 for a scalar. Validated shapes never overflow (see `checked_bytes`).
   std::int64_t elements() const noexcept;
 
-  std::span<const std::int64_t> dims() const noexcept {
-    return {dims_.data(), rank_};
-  }
+  std::span<const std::int64_t> dims() const noexcept { return {dims_.data(), rank_}; }
 
   bool operator==(const shape& other) const noexcept;
 
@@ -75,7 +69,8 @@ private:
 std::string to_string(const shape& s);
 std::string to_string(dtype type);
 
-/// A dense row-major tensor: type, shape and bytes. A value: copying shares the bytes. A default-made one is "absent".
+/// A dense row-major tensor: type, shape and bytes. A value: copying shares the bytes. A default-made one is
+/// "absent".
 class tensor {
 public:
   tensor() = default;
@@ -90,32 +85,20 @@ public:
   template <class T>
   static tensor of(shape dims, std::span<const T> values);
 
-  bool present() const noexcept {
-    return present_;
-  }
+  bool present() const noexcept { return present_; }
 
-  dtype type() const noexcept {
-    return type_;
-  }
+  dtype type() const noexcept { return type_; }
 
-  const shape& dims() const noexcept {
-    return dims_;
-  }
+  const shape& dims() const noexcept { return dims_; }
 
-  std::int64_t rows() const noexcept {
-    return dims_.rank() == 0 ? 1 : dims_[0];
-  }
+  std::int64_t rows() const noexcept { return dims_.rank() == 0 ? 1 : dims_[0]; }
 
   /// Elements per row: the product of all dimensions but the first.
   std::int64_t row_elements() const noexcept;
 
-  const blob& data() const noexcept {
-    return data_;
-  }
+  const blob& data() const noexcept { return data_; }
 
-  std::size_t bytes() const noexcept {
-    return data_.size();
-  }
+  std::size_t bytes() const noexcept { return data_.size(); }
 
   /// Typed view; the type must be the tensor's own (checked, always).
   template <class T>

@@ -20,8 +20,8 @@ struct fetch {
   replica_id replica = 0;
 };
 
-/// Loader → router: one microbatch. `inputs` [rows, width] u8, f32 or f64; `labels` [rows] i64 (absent: none);
-/// `ids` [rows] i64, each row's index in the data set.
+/// Loader → router: one microbatch. `inputs` [rows, width] u8, f32 or f64; `labels` [rows] i64 (absent:
+/// none); `ids` [rows] i64, each row's index in the data set.
 struct batch {
   term_id term;
   std::uint64_t step = 0;
@@ -40,14 +40,15 @@ struct expert_span {
   bool operator==(const expert_span&) const = default;
 };
 
-/// Router → host: the bundle of one (layer, microbatch) for one node. Names all experts of that node and layer, also
-/// those without rows.
+/// Router → host: the bundle of one (layer, microbatch) for one node. Names all experts of that node and
+/// layer, also those without rows.
 struct dispatch {
   work_id id;
   replica_id replica = 0;
-  bool keep = true;               ///< a gradient follows (false in evaluations)
-  tensor rows;                    ///< [R, width], each row once
-  tensor indices;                 ///< [N] i32: for each (expert, token) the row of `rows`, experts in order of `experts`, tokens ascending
+  bool keep = true; ///< a gradient follows (false in evaluations)
+  tensor rows;      ///< [R, width], each row once
+  tensor indices;   ///< [N] i32: for each (expert, token) the row of `rows`, experts in order of `experts`,
+                    ///< tokens ascending
   std::vector<expert_span> experts;
 };
 
@@ -57,7 +58,8 @@ struct owner_tensor {
   tensor value;
 };
 
-/// Host → router: unweighted output rows, one [n_e, out] tensor per expert of the bundle, in the bundle's order.
+/// Host → router: unweighted output rows, one [n_e, out] tensor per expert of the bundle, in the bundle's
+/// order.
 struct combine {
   work_id id;
   node_id node = 0;
@@ -68,9 +70,9 @@ struct combine {
 struct gradient {
   work_id id;
   replica_id replica = 0;
-  bool input_wanted = false;      ///< answer with `input_gradient`
-  tensor rows;                    ///< [R, out], same row order as the dispatch
-  tensor gates;                   ///< [N], same order as the dispatch's indices
+  bool input_wanted = false; ///< answer with `input_gradient`
+  tensor rows;               ///< [R, out], same row order as the dispatch
+  tensor gates;              ///< [N], same order as the dispatch's indices
 };
 
 /// Host → router: dL/dx, one [n_e, width] tensor per expert of the bundle.

@@ -24,8 +24,10 @@ public:
   virtual std::int64_t input_width() const = 0;
   virtual std::int64_t classes() const = 0;
 
-  /// Rows [first, first + count) of the order that `epoch` has: a seeded shuffle for training, file order for evaluation.
-  virtual samples read(step_kind kind, std::uint64_t epoch, std::uint64_t first, std::uint64_t count) const = 0;
+  /// Rows [first, first + count) of the order that `epoch` has: a seeded shuffle for training, file order for
+  /// evaluation.
+  virtual samples read(step_kind kind, std::uint64_t epoch, std::uint64_t first,
+                       std::uint64_t count) const = 0;
 };
 
 } // namespace troupe

@@ -24,8 +24,8 @@ struct row_selection {
 
 /// One expert: a feed-forward network with its own optimizer.
 ///
-/// Numerics: one call is one (expert, microbatch); it computes exactly the selected rows, gathered into a contiguous
-/// 64-byte-aligned buffer in the given order, so that placement never shows in the bits.
+/// Numerics: one call is one (expert, microbatch); it computes exactly the selected rows, gathered into a
+/// contiguous 64-byte-aligned buffer in the given order, so that placement never shows in the bits.
 class expert_module : public parameter_set {
 public:
   struct forward_result {
@@ -33,12 +33,15 @@ public:
     std::unique_ptr<expert_tape> tape; ///< null if keep was false
   };
 
+  /// Rough cost of a forward pass of one row, to decide where a job runs. Never shows in results.
+  virtual double flops_per_row() const = 0;
+
   /// Pure: reads parameters only.
   virtual forward_result forward(const row_selection& input, bool keep) = 0;
 
-  /// Backward through the activations. dL/d(output row i) = gates[begin + i] · rows[indices[begin + i]], where `begin`
-  /// and `indices` are those of the forward pass. Adds what the weight gradient needs to `tape`.
-  /// Returns dL/dx [n, in] if wanted, an absent tensor otherwise. Pure but for the tape.
+  /// Backward through the activations. dL/d(output row i) = gates[begin + i] · rows[indices[begin + i]],
+  /// where `begin` and `indices` are those of the forward pass. Adds what the weight gradient needs to
+  /// `tape`. Returns dL/dx [n, in] if wanted, an absent tensor otherwise. Pure but for the tape.
   virtual tensor backward(expert_tape& tape, const tensor& rows, const tensor& gates, bool input_wanted) = 0;
 
   /// sum ← sum + dW of this microbatch. Called in microbatch order within a lane, after `backward`.

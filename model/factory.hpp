@@ -26,8 +26,11 @@ struct model_shape {
 struct model_factory {
   std::function<expected<std::shared_ptr<const data_source>>(const configuration&)> make_data;
   std::function<expected<std::unique_ptr<trunk_module>>(const configuration&, const model_shape&)> make_trunk;
-  std::function<expected<std::unique_ptr<dense_module>>(const configuration&, const model_shape&, std::uint16_t stage)> make_dense;
-  std::function<expected<std::unique_ptr<expert_module>>(const configuration&, const model_shape&, owner_id)> make_expert;
+  std::function<expected<std::unique_ptr<dense_module>>(const configuration&, const model_shape&,
+                                                        std::uint16_t stage)>
+    make_dense;
+  std::function<expected<std::unique_ptr<expert_module>>(const configuration&, const model_shape&, owner_id)>
+    make_expert;
 };
 
 /// What a program adds to the standard parts: values handed over by `main`, no registries.
@@ -41,12 +44,12 @@ model_factory standard_factory(const extensions& more);
 /// Widths for a configuration (opens the data set).
 expected<model_shape> shape_of(const configuration& config, const data_source& data);
 
-/// Sets the calling thread up for computing: intra-op threads (one number per run), inference mode, denormals as
-/// the main thread has them. Every compute thread calls it once before its first job.
+/// Sets the calling thread up for computing: intra-op threads (one number per run), inference mode, denormals
+/// as the main thread has them. Every compute thread calls it once before its first job.
 void prepare_compute_thread(std::uint32_t intra_op_threads);
 
-/// Numerics fingerprint: SHA-256 over a fixed battery of operations run on the calling thread, and the versions and
-/// instruction set behind it in words.
+/// Numerics fingerprint: SHA-256 over a fixed battery of operations run on the calling thread, and the
+/// versions and instruction set behind it in words.
 struct fingerprint {
   std::string hex;
   std::string text;

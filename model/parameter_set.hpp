@@ -14,8 +14,8 @@ namespace troupe {
 /// One optimizer step as the plan defines it.
 struct update {
   double learning_rate = 0;
-  double scale = 1;          ///< clip factor, multiplies the gradient
-  std::uint64_t index = 0;   ///< updates applied before this one (bias correction uses index + 1)
+  double scale = 1;        ///< clip factor, multiplies the gradient
+  std::uint64_t index = 0; ///< updates applied before this one (bias correction uses index + 1)
 };
 
 /// A named parameter tensor, e.g. {"w1", f32 [64, 784]}.
@@ -32,8 +32,8 @@ public:
 
 /// What an owner owns: parameters and the optimizer's state over them.
 ///
-/// Threading: one owner calls one method at a time, but on changing threads. Only `apply` and `load` change parameters.
-/// Order is part of the contract: the same calls in the same order give the same bits.
+/// Threading: one owner calls one method at a time, but on changing threads. Only `apply` and `load` change
+/// parameters. Order is part of the contract: the same calls in the same order give the same bits.
 class parameter_set {
 public:
   virtual ~parameter_set() = default;

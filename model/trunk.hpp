@@ -13,10 +13,11 @@ namespace troupe {
 /// Which microbatch a router works on, and its share of the step's loss.
 struct microbatch_context {
   std::uint64_t step = 0;
-  std::uint64_t ordinal = 0;    ///< update or evaluation index: keys the random draws together with the microbatch
+  std::uint64_t ordinal = 0; ///< update or evaluation index: keys the random draws together with the
+                             ///< microbatch
   std::uint32_t microbatch = 0;
   bool training = true;
-  double share = 1;             ///< T_mb / T: everything sent backward is scaled by it, nobody divides later
+  double share = 1; ///< T_mb / T: everything sent backward is scaled by it, nobody divides later
 };
 
 /// What a router keeps of one microbatch: activations at the stages' borders. Opaque to the protocol.
@@ -33,8 +34,8 @@ struct routed {
 
 /// The outputs of one MoE layer, as the experts returned them.
 struct slot_rows {
-  std::vector<tensor> parts;    ///< by expert: [n_e, out]
-  tensor positions;             ///< [T, k] i32: row within the part of the slot's expert; -1 for unused slots
+  std::vector<tensor> parts; ///< by expert: [n_e, out]
+  tensor positions;          ///< [T, k] i32: row within the part of the slot's expert; -1 for unused slots
 };
 
 /// What goes back to the experts of one layer.
@@ -44,7 +45,8 @@ struct output_gradient {
 };
 
 /// Everything a router computes between the experts: trunk stages, gates, combine, loss, and their gradients.
-/// The model is cut into stages at its MoE layers: stage 0, layer 0, stage 1, layer 1, ..., last stage with the loss.
+/// The model is cut into stages at its MoE layers: stage 0, layer 0, stage 1, layer 1, ..., last stage with
+/// the loss.
 ///
 /// Calls for one tape, forward: begin, (forward(l), combine(l)) for l = 0 … layers-1, loss.
 /// Backward: backward(l), [input_gradient(l)] for l = layers-1 … 0, then dense_gradient.
@@ -55,11 +57,15 @@ public:
 
   virtual std::uint16_t layers() const = 0;
 
+  /// Rough cost of one row in `forward`, to decide where a job runs. Never shows in results.
+  virtual double flops_per_row() const = 0;
+
   /// True if the layer's input has a gradient that somebody needs (a stage below it learns).
   virtual bool input_gradient_wanted(std::uint16_t layer) const = 0;
 
   /// `dense` holds the stage parameters (`dense_module::flat`), which this microbatch keeps to its end.
-  virtual std::unique_ptr<trunk_tape> begin(const microbatch_context& context, const batch& data, const tensor& dense) = 0;
+  virtual std::unique_ptr<trunk_tape> begin(const microbatch_context& context, const batch& data,
+                                            const tensor& dense) = 0;
 
   /// Stage `layer` and its gate.
   virtual routed forward(trunk_tape& tape, std::uint16_t layer) = 0;
@@ -73,7 +79,8 @@ public:
   /// dL/dy of layer `layer`, scaled by the microbatch's share.
   virtual output_gradient backward(trunk_tape& tape, std::uint16_t layer) = 0;
 
-  /// Folds the experts' dL/dx (slots ascending) with the gate path. Only called where `input_gradient_wanted`.
+  /// Folds the experts' dL/dx (slots ascending) with the gate path. Only called where
+  /// `input_gradient_wanted`.
   virtual void input_gradient(trunk_tape& tape, std::uint16_t layer, slot_rows gradients) = 0;
 
   /// Gradient of the dense parameters over this microbatch, in their flat layout.

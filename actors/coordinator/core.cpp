@@ -1,0 +1,168 @@
+#include "actors/coordinator/core.hpp"
+
+#include "actors/coordinator/placement.hpp"
+#include "messages/limits.hpp"
+
+#include <algorithm>
+#include <utility>
+
+namespace troupe {
+
+std::string to_string(node_state s) {
+  switch (s) {
+    case node_state::joining: return "joining";
+    case node_state::active: return "active";
+    case node_state::draining: return "draining";
+    case node_state::released: return "released";
+    case node_state::lost: return "lost";
+  }
+  return "?";
+}
+
+coordinator_core::coordinator_core(coordinator_settings settings) : settings_(std::move(settings)) {
+  // nop
+}
+
+void coordinator_core::note(const node_record& n, std::string reason) {
+  events_.push_back({n.id, n.name, n.state, std::move(reason)});
+}
+
+std::vector<node_event> coordinator_core::take_events() {
+  return std::exchange(events_, {});
+}
+
+std::vector<node_id> coordinator_core::with_state(node_state s) const {
+  std::vector<node_id> result;
+  for (auto& [id, n] : nodes_)
+    if (n.state == s) result.push_back(id);
+  return result;
+}
+
+bool coordinator_core::hosts_experts(node_id node) const {
+  return std::ranges::find(placement_, node) != placement_.end();
+}
+
+void coordinator_core::start_alone(outbox& out) {
+  nodes_[0] = {0, "head", "this process", 1, node_state::active};
+  rearrange(out);
+}
+
+// -- joining ------------------------------------------------------------------
+
+expected<welcome> coordinator_core::join(const join_request& m, std::string place) {
+  if (m.protocol != protocol_version)
+    return fail(error_code::mismatch, "[join] protocol version: got " + std::to_string(m.protocol)
+                                        + ", this run speaks " + std::to_string(protocol_version)
+                                        + "; use the same troupe on both machines");
+  if (!m.run_id.empty() && m.run_id != settings_.run_id)
+    return fail(error_code::mismatch, "[join] run id: got " + m.run_id + ", this run is " + settings_.run_id
+                                        + "; check --join and --run-id");
+  if (!m.configuration_hash.empty() && m.configuration_hash != settings_.configuration_hash)
+    return fail(error_code::mismatch, "[join] configuration: got hash " + m.configuration_hash
+                                        + ", this run has " + settings_.configuration_hash
+                                        + "; leave --config out to take the run's own configuration");
+  if (m.fingerprint != settings_.fingerprint)
+    return fail(error_code::mismatch,
+                "[join] numerics fingerprint: got " + m.fingerprint + " (" + m.fingerprint_text
+                  + "), this run has " + settings_.fingerprint + " (" + settings_.fingerprint_text
+                  + "); use the same build, library versions and instruction set on both machines");
+  if (settings_.nodes_expected == 0)
+    return fail(error_code::usage,
+                "[join] nodes: this run keeps its experts in one process; start it with --nodes or "
+                "--expect-nodes of at least 1");
+  if (nodes_.size() >= limits{}.nodes_max)
+    return fail(error_code::over_limit, "[join] nodes: limit " + std::to_string(limits{}.nodes_max));
+  const auto id = next_node_++;
+  const auto taken = std::ranges::any_of(nodes_, [&](auto& n) {
+    return n.second.name == m.name && n.second.state != node_state::released
+           && n.second.state != node_state::lost;
+  });
+  auto& n = nodes_[id] = {id, m.name.empty() || taken ? "node-" + std::to_string(id) : m.name,
+                          std::move(place), m.compute_threads, node_state::joining};
+  note(n, "");
+  return welcome{settings_.term, id, settings_.run_id, settings_.configuration};
+}
+
+void coordinator_core::receive(const ready& m, outbox& out) {
+  auto i = nodes_.find(m.node);
+  if (m.term != settings_.term || i == nodes_.end() || i->second.state != node_state::joining) return;
+  i->second.state = node_state::active;
+  note(i->second, "");
+  if (started() || with_state(node_state::active).size() >= settings_.nodes_expected) rearrange(out);
+}
+
+// -- placement ----------------------------------------------------------------
+
+/// Spreads the experts over the active nodes, now or when the change under way has settled.
+void coordinator_core::rearrange(outbox& out) {
+  if (!settled_) {
+    change_wanted_ = true;
+    return;
+  }
+  change_wanted_ = false;
+  auto nodes = with_state(node_state::active);
+  placement_ = spread(settings_.layers, settings_.experts, nodes, placement_);
+  for (auto id : with_state(node_state::draining)) nodes.push_back(id);
+  std::ranges::sort(nodes);
+  settled_ = false;
+  out.send(optimizer_address(), placement_change{settings_.term, ++version_, placement_, nodes});
+}
+
+void coordinator_core::receive(const placement_settled& m, outbox& out) {
+  if (m.term != settings_.term || m.version != version_ || settled_) return;
+  settled_ = true;
+  bool released = false;
+  for (auto id : with_state(node_state::draining)) {
+    if (hosts_experts(id)) continue;
+    nodes_[id].state = node_state::released;
+    note(nodes_[id], "its experts have moved");
+    out.send(host_address(id), release{settings_.term, "its experts have moved"});
+    released = true;
+  }
+  if (change_wanted_ || released) rearrange(out);
+}
+
+expected<node_id> coordinator_core::drain(const std::string& node, outbox& out) {
+  auto i = std::ranges::find_if(nodes_, [&](auto& n) {
+    return n.second.state == node_state::active && (n.second.name == node || std::to_string(n.first) == node);
+  });
+  if (i == nodes_.end())
+    return fail(error_code::not_found,
+                "[drain] node: no active node is called " + node + "; see troupe status");
+  if (!started()) return fail(error_code::usage, "[drain] the run has not started yet");
+  if (with_state(node_state::active).size() < 2)
+    return fail(error_code::usage,
+                "[drain] " + i->second.name + " is the last node with experts; let another one join first");
+  i->second.state = node_state::draining;
+  note(i->second, "asked to leave");
+  rearrange(out);
+  return i->first;
+}
+
+expected<void> coordinator_core::lost(node_id node, const std::string& reason) {
+  auto i = nodes_.find(node);
+  if (i == nodes_.end() || i->second.state == node_state::released) return {};
+  const auto before = i->second.state;
+  i->second.state = node_state::lost;
+  note(i->second, reason);
+  if (before == node_state::joining && !hosts_experts(node)) return {};
+  return fail(error_code::unavailable,
+              "[node] " + i->second.name + " (" + i->second.place + ") is lost: " + reason
+                + "; its experts' state is gone, start again from the last saved model");
+}
+
+// -- relaying -----------------------------------------------------------------
+
+void coordinator_core::receive(const owner_state& m, outbox& out) {
+  if (m.term != settings_.term) return;
+  if (m.to == collected)
+    collected_[m.owner] = m.state;
+  else
+    out.send(host_address(m.to), m);
+}
+
+void coordinator_core::receive(const state_received& m, outbox& out) {
+  if (m.term == settings_.term) out.send(host_address(m.to), m);
+}
+
+} // namespace troupe

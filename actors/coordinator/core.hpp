@@ -1,0 +1,104 @@
+#pragma once
+
+#include "actors/outbox.hpp"
+#include "messages/error.hpp"
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace troupe {
+
+enum class node_state : std::uint8_t { joining, active, draining, released, lost };
+
+std::string to_string(node_state s);
+
+/// A node as the coordinator knows it.
+struct node_record {
+  node_id id = 0;
+  std::string name;
+  std::string place; ///< where it is, for people: host and process
+  std::uint32_t compute_threads = 1;
+  node_state state = node_state::joining;
+};
+
+/// Something about a node that people and shells want to know.
+struct node_event {
+  node_id node = 0;
+  std::string name;
+  node_state state = node_state::joining;
+  std::string reason;
+};
+
+struct coordinator_settings {
+  term_id term;
+  std::string run_id;
+  std::string configuration; ///< JSON, sent to nodes that join
+  std::string configuration_hash;
+  std::string fingerprint; ///< of this process; nodes must have the same
+  std::string fingerprint_text;
+  std::uint16_t layers = 1;
+  std::uint32_t experts = 0;
+  std::uint32_t nodes_expected = 0; ///< the run starts once so many nodes are ready; 0: this process hosts
+                                    ///< the experts
+};
+
+/// Owns membership and placement. Relays what nodes send each other. Decides nothing by the clock.
+class coordinator_core {
+public:
+  explicit coordinator_core(coordinator_settings settings);
+
+  /// Starts a run without nodes: this process (node 0) hosts all experts.
+  void start_alone(outbox& out);
+
+  /// Lets a node in, or says why not and what to do about it.
+  expected<welcome> join(const join_request& m, std::string place);
+
+  /// The node has built its modules. The first `nodes_expected` of them start the run, later ones get their
+  /// share of the experts through a plan.
+  void receive(const ready& m, outbox& out);
+
+  /// Asks a node to hand its experts over and leave. `node`: its name or number.
+  expected<node_id> drain(const std::string& node, outbox& out);
+
+  /// The node's process or connection is gone. Its experts' state is lost with it unless it held none.
+  /// Returns an error if the run cannot go on.
+  expected<void> lost(node_id node, const std::string& reason);
+
+  void receive(const placement_settled& m, outbox& out);
+  void receive(const owner_state& m, outbox& out);
+  void receive(const state_received& m, outbox& out);
+
+  std::vector<node_event> take_events();
+
+  /// States collected so far (see `state_request`).
+  const std::map<owner_id, tensor>& collected_states() const noexcept { return collected_; }
+
+  void forget_collected() { collected_.clear(); }
+
+  const std::map<node_id, node_record>& nodes() const noexcept { return nodes_; }
+
+  const std::vector<node_id>& placement() const noexcept { return placement_; }
+
+  bool started() const noexcept { return version_ > 0; }
+
+private:
+  std::vector<node_id> with_state(node_state s) const;
+  bool hosts_experts(node_id node) const;
+  void note(const node_record& n, std::string reason);
+  void rearrange(outbox& out);
+
+  coordinator_settings settings_;
+  std::map<node_id, node_record> nodes_;
+  node_id next_node_ = 1;
+  std::vector<node_id> placement_;
+  std::uint64_t version_ = 0;
+  bool settled_ = true; ///< no change of placement is under way
+  bool change_wanted_ = false;
+  std::vector<node_event> events_;
+  std::map<owner_id, tensor> collected_;
+};
+
+} // namespace troupe
