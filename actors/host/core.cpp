@@ -33,6 +33,13 @@ std::vector<owner_id> host_core::experts() const {
   return result;
 }
 
+std::vector<owner_id> host_core::leaving() const {
+  std::vector<owner_id> result;
+  for (auto& r : residents_)
+    if (r.second != never) result.push_back(r.first);
+  return result;
+}
+
 void host_core::forward_to_experts(const message& m, outbox& out) {
   for (auto& r : residents_) out.send(expert_address(settings_.node, r.first), m);
 }

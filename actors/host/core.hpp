@@ -44,6 +44,9 @@ public:
   /// Experts that live here, those about to leave included.
   std::vector<owner_id> experts() const;
 
+  /// Those of them that have a successor elsewhere.
+  std::vector<owner_id> leaving() const;
+
 private:
   /// A bundle on its way back: which experts have answered.
   struct assembly {

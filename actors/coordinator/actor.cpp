@@ -1,0 +1,179 @@
+#include "actors/shell/actors.hpp"
+
+#include <caf/stateful_actor.hpp>
+#include <caf/typed_event_based_actor.hpp>
+
+#include <nlohmann/json.hpp>
+
+namespace troupe {
+
+namespace {
+
+caf::error as_caf(const error& e) {
+  return caf::make_error(caf::sec::runtime_error, e.text);
+}
+
+struct coordinator_state {
+  static inline const char* name = "troupe.coordinator";
+
+  coordinator_state(coordinator_actor::pointer self, const workplace& place, coordinator_settings settings,
+                    coordinator_staff staff, head_observer observer)
+    : self(self), term(settings.term), core(settings), office(place.office), staff(std::move(staff)),
+      observer(std::move(observer)), alone(settings.nodes_expected == 0) {
+    // nop
+  }
+
+  coordinator_actor::behavior_type make_behavior() {
+    self->set_down_handler([this](const caf::down_msg& m) { down(m); });
+    self->delayed_send(self, tick_interval, tick{});
+    if (alone) {
+      core.start_alone(out);
+      send_initial_states();
+      flush();
+    }
+    return {
+      [this](const join_request& m, const host_actor& host) { return join(m, host); },
+      [this](const ready& m) {
+        const auto before = core.started();
+        take(m);
+        if (!before && core.started()) send_initial_states();
+      },
+      [this](const status_request&) { return status(); },
+      [this](const drain_request& m) { return drain(m.node); },
+      [this](const placement_settled& m) { take(m); },
+      [this](const owner_state& m) {
+        take(m);
+        check_collection();
+      },
+      [this](const state_received& m) {
+        if (m.to == collected) staff.initial_states.erase(m.owner);
+        else take(m);
+      },
+      [this](const refusal& m) { observer.run_failed({error_code::internal, m.reason}); },
+      [this](const collect_states& m) {
+        collecting = m.version;
+        request_states();
+      },
+      [this](const end_run& m) {
+        for (auto& host : office->hosts()) self->send(host, release{term, m.reason});
+        ending = true;
+      },
+      [this](tick) {
+        send_initial_states();
+        request_states();
+        self->delayed_send(self, tick_interval, tick{});
+      },
+      [this](retire) { self->quit(); },
+    };
+  }
+
+  template <class Message>
+  void take(const Message& m) {
+    core.receive(m, out);
+    flush();
+  }
+
+  void flush() {
+    for (auto& letter : std::exchange(out.messages, {})) office->deliver(std::move(letter));
+    for (auto& event : core.take_events()) {
+      if (event.state == node_state::released) leaving_node(event.node);
+      observer.node_changed(event);
+    }
+  }
+
+  caf::result<welcome, head_directory> join(const join_request& m, const host_actor& host) {
+    if (!host) return caf::make_error(caf::sec::invalid_argument, "[join] no host actor was given");
+    auto answer = core.join(m, to_string(host.node()) + " pid " + std::to_string(m.process));
+    if (!answer) return as_caf(answer.error());
+    addresses[host.address()] = answer->node;
+    office->enter_host(answer->node, host);
+    self->monitor(host);
+    flush();
+    return {std::move(*answer), staff.directory};
+  }
+
+  caf::result<node_id> drain(const std::string& node) {
+    auto answer = core.drain(node, out);
+    flush();
+    if (!answer) return as_caf(answer.error());
+    return *answer;
+  }
+
+  void leaving_node(node_id node) {
+    std::erase_if(addresses, [&](auto& a) { return a.second == node; });
+  }
+
+  void down(const caf::down_msg& m) {
+    auto i = addresses.find(m.source);
+    if (i == addresses.end() || ending) return;
+    const auto node = i->second;
+    addresses.erase(i);
+    office->forget_host(node);
+    auto lost = core.lost(node, "its process or its connection ended");
+    flush();
+    if (!lost) observer.run_failed(lost.error());
+  }
+
+  /// Until their arrival is confirmed.
+  void send_initial_states() {
+    if (!core.started()) return;
+    for (auto& [owner, state] : staff.initial_states) {
+      const auto index = owner.layer * (core.placement().size() / std::max<std::size_t>(1, layers())) + owner.expert;
+      const auto node = core.placement()[index];
+      office->deliver({host_address(node), owner_state{term, owner, 0, node, collected, state}});
+    }
+  }
+
+  std::size_t layers() const {
+    std::uint16_t last = 0;
+    for (auto& s : staff.initial_states) last = std::max(last, s.first.layer);
+    return last + std::size_t{1};
+  }
+
+  void request_states() {
+    if (!collecting) return;
+    for (auto& host : office->hosts()) self->send(host, state_request{term, *collecting});
+    office->deliver({dense_address(0), state_request{term, *collecting}});
+  }
+
+  void check_collection() {
+    if (!collecting || core.collected_states().size() < staff.owners) return;
+    collecting.reset();
+    observer.states_collected(core.collected_states());
+    core.forget_collected();
+  }
+
+  std::string status() const {
+    auto result = staff.status ? nlohmann::ordered_json::parse(staff.status()) : nlohmann::ordered_json::object();
+    auto& nodes = result["nodes"] = nlohmann::ordered_json::array();
+    for (auto& [id, n] : core.nodes()) {
+      const auto experts = std::ranges::count(core.placement(), id);
+      nodes.push_back({{"node", id}, {"name", n.name}, {"place", n.place}, {"state", to_string(n.state)},
+                       {"compute_threads", n.compute_threads}, {"experts", experts}});
+    }
+    result["placement"] = core.placement();
+    return result.dump();
+  }
+
+  coordinator_actor::pointer self;
+  term_id term;
+  coordinator_core core;
+  std::shared_ptr<post_office> office;
+  coordinator_staff staff;
+  head_observer observer;
+  bool alone;
+  bool ending = false;
+  outbox out;
+  std::map<caf::actor_addr, node_id> addresses;
+  std::optional<std::uint64_t> collecting;
+};
+
+} // namespace
+
+coordinator_actor spawn_coordinator(caf::actor_system& system, const workplace& place, coordinator_settings settings,
+                                    coordinator_staff staff, head_observer observer) {
+  return system.spawn<caf::stateful_actor<coordinator_state, coordinator_actor::impl>>(
+    place, std::move(settings), std::move(staff), std::move(observer));
+}
+
+} // namespace troupe

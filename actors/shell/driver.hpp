@@ -1,0 +1,93 @@
+#pragma once
+
+#include "actors/outbox.hpp"
+#include "actors/shell/compute_pool.hpp"
+#include "actors/shell/contracts.hpp"
+#include "actors/shell/post_office.hpp"
+
+#include <caf/actor_cast.hpp>
+#include <caf/send.hpp>
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <utility>
+
+namespace troupe {
+
+/// What the actors of one process share.
+struct workplace {
+  std::shared_ptr<post_office> office;
+  std::shared_ptr<compute_pool> pool;
+  std::function<void()> prepare_thread;   ///< sets a thread up for computing; called before the first job in place
+  double inline_flops_max = 2e8;          ///< jobs up to here run where they arrive: about a millisecond, less than a
+                                          ///< hand-over to a sleeping thread is worth
+  double slowness = 1;                    ///< testing: every job takes this many times as long
+};
+
+/// Runs `work` as the workplace wants it run (slower, in tests).
+void run_job(const workplace& place, const std::function<void()>& work);
+
+/// Prepares the calling thread once.
+void prepare_this_thread(const workplace& place);
+
+/// Carries out what a core appended to its outbox: letters first, then jobs, until nothing is left.
+template <class Core, class Handle>
+class driver {
+public:
+  driver(Core& core, typename Handle::pointer self, const workplace& place)
+    : core_(core), self_(self), place_(place), strand_(std::make_shared<compute_pool::strand>()) {
+    // nop
+  }
+
+  template <class Message>
+  void receive(const Message& m) {
+    core_.receive(m, out_);
+    flush();
+  }
+
+  void finished(std::uint64_t job) {
+    core_.finished(job, out_);
+    flush();
+  }
+
+  void ticked() {
+    core_.tick(out_);
+    flush();
+  }
+
+  outbox& out() noexcept {
+    return out_;
+  }
+
+  void flush() {
+    while (!out_.messages.empty() || !out_.jobs.empty()) {
+      for (auto& letter : std::exchange(out_.messages, {})) place_.office->deliver(std::move(letter));
+      for (auto& job : std::exchange(out_.jobs, {})) run(std::move(job));
+    }
+  }
+
+private:
+  void run(job next) {
+    if (next.flops <= place_.inline_flops_max && strand_->idle()) {
+      prepare_this_thread(place_);
+      run_job(place_, next.work);
+      core_.finished(next.id, out_);
+      // What it sends must not wait for the jobs that stand behind it.
+      for (auto& letter : std::exchange(out_.messages, {})) place_.office->deliver(std::move(letter));
+      return;
+    }
+    place_.pool->submit(strand_, {next.priority, [place = place_, self = caf::actor_cast<Handle>(self_), id = next.id, work = std::move(next.work)] {
+                                    run_job(place, work);
+                                    caf::anon_send(self, job_done{id});
+                                  }});
+  }
+
+  Core& core_;
+  typename Handle::pointer self_;  // not a handle: an actor must not keep itself alive
+  workplace place_;
+  std::shared_ptr<compute_pool::strand> strand_;
+  outbox out_;
+};
+
+} // namespace troupe
