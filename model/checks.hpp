@@ -52,9 +52,7 @@ public:
     require(std::find(names.begin(), names.end(), got) != names.end(), option, "'" + got + "'", list, remedy);
   }
 
-  bool failed() const noexcept {
-    return problem_.has_value();
-  }
+  bool failed() const noexcept { return problem_.has_value(); }
 
   expected<void> result() const {
     if (problem_) return fail(error_code::usage, *problem_);

@@ -161,9 +161,12 @@ std::string shown(const json& value) {
 
 template <class T>
 std::string wanted() {
-  if constexpr (std::same_as<T, bool>) return "true or false";
-  else if constexpr (std::same_as<T, std::string>) return "a string";
-  else if constexpr (std::floating_point<T>) return "a number";
+  if constexpr (std::same_as<T, bool>)
+    return "true or false";
+  else if constexpr (std::same_as<T, std::string>)
+    return "a string";
+  else if constexpr (std::floating_point<T>)
+    return "a number";
   else
     return "a whole number from " + std::to_string(std::numeric_limits<T>::min()) + " to "
            + std::to_string(std::numeric_limits<T>::max());
@@ -245,7 +248,8 @@ template <class T>
 expected<T> parse(const std::string& text) {
   auto parsed = parse_strict_json(text, "configuration");
   if (!parsed) return tl::unexpected(parsed.error());
-  if (!parsed->is_object()) return fail(error_code::malformed, "[configuration] JSON: got " + shown(*parsed) + ", limit an object");
+  if (!parsed->is_object())
+    return fail(error_code::malformed, "[configuration] JSON: got " + shown(*parsed) + ", limit an object");
   T value;
   reader fields{*parsed, {}, {}, {}};
   visit_fields(fields, value);

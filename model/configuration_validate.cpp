@@ -5,6 +5,7 @@
 #include "messages/limits.hpp"
 
 #include <set>
+#include <sstream>
 
 namespace troupe {
 
@@ -25,10 +26,12 @@ std::vector<std::string> with_names(std::vector<std::string> names, const Map& m
 
 const std::vector<std::string> standard_data = {"fashion-mnist", "gaussian", "tensors"};
 const std::vector<std::string> standard_experts = {"mlp"};
-const std::vector<std::string> standard_routers = {"softmax", "softmax_post", "switch", "sigmoid_bias", "group_limited",
-                                                   "noisy_top_k", "gshard", "sinkhorn", "expert_choice", "hash", "quantile"};
-const std::vector<std::string> standard_losses = {"switch", "first_choice", "z", "variance", "hf", "sequence", "nanomoe",
-                                                  "tutel_load_importance", "importance", "load"};
+const std::vector<std::string> standard_routers = {
+  "softmax",  "softmax_post",  "switch", "sigmoid_bias", "group_limited", "noisy_top_k", "gshard",
+  "sinkhorn", "expert_choice", "hash",   "quantile",     "task",          "dense"};
+const std::vector<std::string> standard_losses = {
+  "switch",  "first_choice",          "z",          "variance", "hf", "sequence",
+  "nanomoe", "tutel_load_importance", "importance", "load"};
 
 std::string flag_of_loss(const std::string& name) {
   if (name == "switch") return "--router-aux-loss-coef";
@@ -37,10 +40,11 @@ std::string flag_of_loss(const std::string& name) {
 }
 
 template <class Map>
-void check_own_names(checks& check, const std::string& kind, const std::vector<std::string>& standard, const Map& more) {
+void check_own_names(checks& check, const std::string& kind, const std::vector<std::string>& standard,
+                     const Map& more) {
   for (const auto& name : standard)
-    check.require(!more.contains(name), "extension", "a " + kind + " named '" + name + "'", "a name of its own",
-                  "the standard " + kind + " has that name");
+    check.require(!more.contains(name), "extension", "a " + kind + " named '" + name + "'",
+                  "a name of its own", "the standard " + kind + " has that name");
 }
 
 void check_data(checks& check, const data_options& data, const extensions& more) {
@@ -61,15 +65,23 @@ void check_experts_per_token(checks& check, const model_options& model) {
   const auto k = router.experts_per_token;
   const std::string flag = "--num-experts-per-token";
   check.range(flag, k, 1, limits{}.experts_max);
-  check.require(k <= model.experts, flag, std::to_string(k), std::to_string(model.experts) + " (the number of experts)",
+  check.require(k <= model.experts, flag, std::to_string(k),
+                std::to_string(model.experts) + " (the number of experts)",
                 "choose fewer or raise --num-experts");
-  if (router.name == "switch")
-    check.require(k == 1, flag, std::to_string(k), "1 with --router switch", "or use --router softmax");
-  if (router.name == "gshard")
-    check.require(k == 2, flag, std::to_string(k), "2 with --router gshard", "or use --router softmax");
-  const auto gate_is_one = (router.name == "softmax" && router.renormalise) || router.name == "softmax_post"
-                           || router.name == "noisy_top_k";
-  check.require(k != 1 || model.experts == 1 || !gate_is_one, flag, "1 with --router " + router.name,
+  const auto name = router.name;
+  const auto exactly = [&](std::uint32_t wanted) {
+    check.require(k == wanted, flag, std::to_string(k), std::to_string(wanted) + " with --router " + name,
+                  "or choose another router");
+  };
+  if (name == "switch" || name == "hash" || name == "task") exactly(1);
+  if (name == "gshard") exactly(2);
+  if (name == "dense") exactly(model.experts);
+  if (name == "quantile")
+    check.require(k < model.experts, flag, std::to_string(k),
+                  std::to_string(model.experts - 1) + " with --router quantile", "raise --num-experts");
+  const auto gate_is_one = (name == "softmax" && router.renormalise) || name == "softmax_post"
+                           || name == "noisy_top_k";
+  check.require(k != 1 || model.experts == 1 || !gate_is_one, flag, "1 with --router " + name,
                 "2 or more, because the one gate would always be 1 and the task could not train the router",
                 "use --router switch");
 }
@@ -93,19 +105,37 @@ void check_router(checks& check, const model_options& model, const extensions& m
     const auto groups = std::to_string(router.groups);
     check.require(router.groups > 0 && model.experts % router.groups == 0, "router.groups", groups,
                   "a divisor of " + std::to_string(model.experts) + " (the number of experts)");
-    check.range("router.groups_kept", router.groups_kept, 1, router.groups, "it cannot keep more groups than there are");
+    check.range("router.groups_kept", router.groups_kept, 1, router.groups,
+                "it cannot keep more groups than there are");
     if (!check.failed()) {
       const auto reachable = std::uint64_t{router.groups_kept} * (model.experts / router.groups);
-      check.require(router.experts_per_token <= reachable, "--num-experts-per-token", std::to_string(router.experts_per_token),
+      check.require(router.experts_per_token <= reachable, "--num-experts-per-token",
+                    std::to_string(router.experts_per_token),
                     std::to_string(reachable) + " (experts in the groups kept)", "keep more groups");
     }
   }
 }
 
+/// Losses on what a router does not have, or beside a rule that balances by itself.
+void check_loss_goes_with_router(checks& check, const std::string& router, const loss_option& loss) {
+  if (loss.coefficient == 0) return;
+  const auto refuse_if = [&](bool bad, const std::string& why) {
+    std::ostringstream got;
+    got << loss.coefficient << " with --router " << router;
+    check.require(!bad, flag_of_loss(loss.name), got.str(), "0, because " + why);
+  };
+  refuse_if(router == "hash" || router == "task", "it has no logits");
+  refuse_if(loss.name != "z" && (router == "sinkhorn" || router == "expert_choice" || router == "quantile"),
+            "it balances the load by itself");
+  refuse_if((loss.name == "importance" || loss.name == "load") && router != "noisy_top_k",
+            "only --router noisy_top_k has the noise that it needs");
+}
+
 void check_capacity_and_losses(checks& check, const router_options& router) {
   check.one_of("router.capacity_policy", router.capacity_policy,
                {"none", "probs", "token_major", "choice_major", "bpr", "random"});
-  check.positive("router.capacity_factor", router.capacity_factor, "choose router.capacity_policy none for no capacity");
+  check.positive("router.capacity_factor", router.capacity_factor,
+                 "choose router.capacity_policy none for no capacity");
   check.positive("router.capacity_factor_eval", router.capacity_factor_eval,
                  "choose router.capacity_policy none for no capacity");
   std::set<std::string> seen;
@@ -113,6 +143,7 @@ void check_capacity_and_losses(checks& check, const router_options& router) {
     check.one_of("router.losses", loss.name, standard_losses);
     check.require(seen.insert(loss.name).second, "router.losses", "'" + loss.name + "' twice", "once");
     check.not_negative(flag_of_loss(loss.name), loss.coefficient);
+    check_loss_goes_with_router(check, router.name, loss);
   }
 }
 
@@ -136,8 +167,8 @@ void check_optimizer(checks& check, const optimizer_options& optimizer) {
   check.not_negative("--min-lr", optimizer.min_learning_rate);
   check.range("--min-lr", optimizer.min_learning_rate, 0, optimizer.learning_rate, "choose at most --lr");
   check.fraction("--momentum", optimizer.momentum);
-  check.require(optimizer.momentum == 0 || optimizer.name == "sgd", "--momentum", "it with --optimizer " + optimizer.name,
-                "--optimizer sgd", "use --beta1 here");
+  check.require(optimizer.momentum == 0 || optimizer.name == "sgd", "--momentum",
+                "it with --optimizer " + optimizer.name, "--optimizer sgd", "use --beta1 here");
   check.fraction("--beta1", optimizer.beta1);
   check.fraction("--beta2", optimizer.beta2);
   check.positive("--epsilon", optimizer.epsilon);
@@ -150,7 +181,8 @@ void check_schedule(checks& check, const schedule_options& schedule) {
   check.range("--batch-size", schedule.batch_size, 1, rows_max);
   check.range("--num-microbatches", schedule.num_microbatches, 1, limits{}.microbatches_max);
   check.require(schedule.num_microbatches <= schedule.batch_size, "--num-microbatches",
-                std::to_string(schedule.num_microbatches), std::to_string(schedule.batch_size) + " (the batch size)",
+                std::to_string(schedule.num_microbatches),
+                std::to_string(schedule.batch_size) + " (the batch size)",
                 "choose fewer or raise --batch-size");
   check.range("--lanes", schedule.lanes, 1, limits{}.microbatches_max);
   check.require(schedule.lanes <= schedule.num_microbatches, "--lanes", std::to_string(schedule.lanes),
@@ -169,7 +201,8 @@ void check_all(checks& check, const configuration& config, const extensions& mor
   check.range("intra_op_threads", config.intra_op_threads, 1, threads_max);
   const auto rows = std::max(config.schedule.batch_size, config.schedule.eval_batch_size);
   check.require(rows * config.model.router.experts_per_token <= slots_max, "--batch-size",
-                std::to_string(rows) + " rows with " + std::to_string(config.model.router.experts_per_token) + " experts each",
+                std::to_string(rows) + " rows with " + std::to_string(config.model.router.experts_per_token)
+                  + " experts each",
                 std::to_string(slots_max) + " (token, expert) pairs", "choose a smaller batch");
 }
 
@@ -187,10 +220,12 @@ expected<void> validate(const configuration& config, const run_options& options,
   check.range("--nodes", options.nodes, 0, limits{}.nodes_max);
   check.range("--data-parallel-size", options.data_parallel_size, 1, limits{}.microbatches_max);
   check.require(options.data_parallel_size <= config.schedule.lanes, "--data-parallel-size",
-                std::to_string(options.data_parallel_size), std::to_string(config.schedule.lanes) + " (the number of lanes)",
+                std::to_string(options.data_parallel_size),
+                std::to_string(config.schedule.lanes) + " (the number of lanes)",
                 "choose fewer or raise --lanes: a replica works on whole lanes");
   check.range("--in-flight", options.in_flight, 1, limits{}.microbatches_max);
-  check.range("--compute-threads", options.compute_threads, 0, threads_max, "0 chooses by the number of cores");
+  check.range("--compute-threads", options.compute_threads, 0, threads_max,
+              "0 chooses by the number of cores");
   check.range("message_delay_ms_max", options.message_delay_ms_max, 0, 60000);
   return check.result();
 }

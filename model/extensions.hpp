@@ -18,19 +18,23 @@ namespace troupe {
 
 /// Makes a custom router for E experts. Rows are f32 or f64 (`model.precision`), so both are given.
 struct router_extension {
-  std::function<expected<std::unique_ptr<router<float>>>(const router_options&, std::uint32_t experts)> make_f32;
-  std::function<expected<std::unique_ptr<router<double>>>(const router_options&, std::uint32_t experts)> make_f64;
+  std::function<expected<std::unique_ptr<router<float>>>(const router_options&, std::uint32_t experts)>
+    make_f32;
+  std::function<expected<std::unique_ptr<router<double>>>(const router_options&, std::uint32_t experts)>
+    make_f64;
 };
 
-using expert_extension = std::function<expected<std::unique_ptr<expert_module>>(const configuration&, const model_shape&, owner_id)>;
+using expert_extension =
+  std::function<expected<std::unique_ptr<expert_module>>(const configuration&, const model_shape&, owner_id)>;
 
 using data_extension = std::function<expected<std::shared_ptr<const data_source>>(const configuration&)>;
 
-/// What a program adds to the standard parts. A name that a standard part has already is refused by `validate`.
+/// What a program adds to the standard parts. A name that a standard part has already is refused by
+/// `validate`.
 struct extensions {
-  std::map<std::string, expert_extension> experts;  ///< for `--expert NAME`
-  std::map<std::string, router_extension> routers;  ///< for `--router NAME`
-  std::map<std::string, data_extension> data_sets;  ///< for `--data NAME`
+  std::map<std::string, expert_extension> experts; ///< for `--expert NAME`
+  std::map<std::string, router_extension> routers; ///< for `--router NAME`
+  std::map<std::string, data_extension> data_sets; ///< for `--data NAME`
 };
 
 /// Like `validate(config)` and `validate(config, options)`, knowing the names that the program adds.

@@ -12,12 +12,11 @@ struct sha256::context {
   EVP_MD_CTX* md = EVP_MD_CTX_new();
 
   context() {
-    TROUPE_CHECK(md != nullptr && EVP_DigestInit_ex(md, EVP_sha256(), nullptr) == 1, "OpenSSL offers no SHA-256");
+    TROUPE_CHECK(md != nullptr && EVP_DigestInit_ex(md, EVP_sha256(), nullptr) == 1,
+                 "OpenSSL offers no SHA-256");
   }
 
-  ~context() {
-    EVP_MD_CTX_free(md);
-  }
+  ~context() { EVP_MD_CTX_free(md); }
 };
 
 sha256::sha256() : context_(std::make_unique<context>()) {
@@ -39,7 +38,8 @@ void sha256::update(std::string_view text) {
 std::string sha256::hex() {
   std::array<unsigned char, 32> digest{};
   unsigned int size = 0;
-  TROUPE_CHECK(EVP_DigestFinal_ex(context_->md, digest.data(), &size) == 1 && size == digest.size(), "asked twice");
+  TROUPE_CHECK(EVP_DigestFinal_ex(context_->md, digest.data(), &size) == 1 && size == digest.size(),
+               "asked twice");
   constexpr std::string_view digits = "0123456789abcdef";
   std::string out;
   for (auto byte : digest) {

@@ -40,17 +40,6 @@ expected<void> write_all(int file, std::span<const std::byte> bytes, const std::
   return {};
 }
 
-expected<void> write_and_sync(const std::filesystem::path& path, const std::vector<std::span<const std::byte>>& parts) {
-  descriptor file{::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666)};
-  if (file.number < 0) return system_failure(path, "cannot create");
-  for (auto part : parts)
-    if (auto ok = write_all(file.number, part, path); !ok) return ok;
-  if (::fsync(file.number) != 0) return system_failure(path, "cannot flush");
-  // A full disk may show only when the file is closed.
-  if (::close(std::exchange(file.number, -1)) != 0) return system_failure(path, "cannot close");
-  return {};
-}
-
 } // namespace
 
 expected<input_file> input_file::open(const std::filesystem::path& path) {
@@ -59,7 +48,8 @@ expected<input_file> input_file::open(const std::filesystem::path& path) {
   input_file result(path, file, 0);
   struct stat status {};
   if (::fstat(file, &status) != 0) return system_failure(path, "cannot inspect");
-  if (!S_ISREG(status.st_mode)) return fail(error_code::unavailable, "[" + path.string() + "] cannot read: not a plain file");
+  if (!S_ISREG(status.st_mode))
+    return fail(error_code::unavailable, "[" + path.string() + "] cannot read: not a plain file");
   result.size_ = static_cast<std::uint64_t>(status.st_size);
   return result;
 }
@@ -87,14 +77,16 @@ input_file::~input_file() {
 
 expected<blob> input_file::read(std::uint64_t offset, std::uint64_t size) const {
   const auto too_short = [&](std::uint64_t have) {
-    return fail(error_code::malformed, "[" + path_.string() + "] file length: got " + std::to_string(have) + " bytes, limit "
-                                         + std::to_string(offset + size) + "; it was cut short");
+    return fail(error_code::malformed, "[" + path_.string() + "] file length: got " + std::to_string(have)
+                                         + " bytes, limit " + std::to_string(offset + size)
+                                         + "; it was cut short");
   };
   if (offset > size_ || size > size_ - offset) return too_short(size_);
   auto result = blob::allocate(size);
   std::uint64_t done = 0;
   while (done < size) {
-    const auto got = ::pread(descriptor_, result.mutable_data() + done, size - done, static_cast<off_t>(offset + done));
+    const auto got = ::pread(descriptor_, result.mutable_data() + done, size - done,
+                             static_cast<off_t>(offset + done));
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) return system_failure(path_, "cannot read");
     if (got == 0) return too_short(offset + done);
@@ -108,13 +100,27 @@ expected<blob> input_file::map() const {
   void* address = ::mmap(nullptr, size_, PROT_READ, MAP_SHARED | MAP_POPULATE, descriptor_, 0);
   if (address == MAP_FAILED) return system_failure(path_, "cannot map");
   const auto size = size_;
-  std::shared_ptr<const void> keeper(address, [size](const void* p) { ::munmap(const_cast<void*>(p), size); });
+  std::shared_ptr<const void> keeper(address,
+                                     [size](const void* p) { ::munmap(const_cast<void*>(p), size); });
   return blob::borrow(keeper, static_cast<const std::byte*>(address), size);
 }
 
-expected<void> write_file_atomically(const std::filesystem::path& path, const std::vector<std::span<const std::byte>>& parts) {
+expected<void> write_new_file(const std::filesystem::path& path,
+                              const std::vector<std::span<const std::byte>>& parts) {
+  descriptor file{::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666)};
+  if (file.number < 0) return system_failure(path, "cannot create");
+  for (auto part : parts)
+    if (auto ok = write_all(file.number, part, path); !ok) return ok;
+  if (::fsync(file.number) != 0) return system_failure(path, "cannot flush");
+  // A full disk may show only when the file is closed.
+  if (::close(std::exchange(file.number, -1)) != 0) return system_failure(path, "cannot close");
+  return {};
+}
+
+expected<void> write_file_atomically(const std::filesystem::path& path,
+                                     const std::vector<std::span<const std::byte>>& parts) {
   const auto temporary = temporary_beside(path);
-  auto ok = write_and_sync(temporary, parts);
+  auto ok = write_new_file(temporary, parts);
   if (ok && ::rename(temporary.c_str(), path.c_str()) != 0) ok = system_failure(path, "cannot rename to");
   if (!ok) {
     ::unlink(temporary.c_str());

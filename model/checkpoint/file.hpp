@@ -13,8 +13,9 @@
 
 namespace troupe {
 
-// Files as the runtime uses them: read as a whole or in ranges, written so that a reader sees the old content or the new
-// one and never a part. Errors: not_found (it does not exist), unavailable (the system refused), malformed (too short).
+// Files as the runtime uses them: read as a whole or in ranges, written so that a reader sees the old content
+// or the new one and never a part. Errors: not_found (it does not exist), unavailable (the system refused),
+// malformed (too short).
 
 /// A file open for reading at positions. Threading: `read` may run concurrently.
 class input_file {
@@ -25,18 +26,15 @@ public:
   input_file& operator=(input_file&& other) noexcept;
   ~input_file();
 
-  const std::filesystem::path& path() const noexcept {
-    return path_;
-  }
+  const std::filesystem::path& path() const noexcept { return path_; }
 
-  std::uint64_t size() const noexcept {
-    return size_;
-  }
+  std::uint64_t size() const noexcept { return size_; }
 
   /// Bytes [offset, offset + size), 64-byte aligned in memory.
   expected<blob> read(std::uint64_t offset, std::uint64_t size) const;
 
-  /// The whole file, mapped read-only. For files that are only ever replaced by rename, never changed in place.
+  /// The whole file, mapped read-only. For files that are only ever replaced by rename, never changed in
+  /// place.
   expected<blob> map() const;
 
 private:
@@ -47,8 +45,14 @@ private:
   std::uint64_t size_ = 0;
 };
 
-/// Writes `parts` one after the other to a temporary file beside `path`, flushes it to the disk and renames it.
-expected<void> write_file_atomically(const std::filesystem::path& path, const std::vector<std::span<const std::byte>>& parts);
+/// Writes `parts` one after the other to a file that must not exist yet, and flushes it to the disk.
+expected<void> write_new_file(const std::filesystem::path& path,
+                              const std::vector<std::span<const std::byte>>& parts);
+
+/// Writes `parts` one after the other to a temporary file beside `path`, flushes it to the disk and renames
+/// it.
+expected<void> write_file_atomically(const std::filesystem::path& path,
+                                     const std::vector<std::span<const std::byte>>& parts);
 expected<void> write_file_atomically(const std::filesystem::path& path, std::string_view text);
 
 /// Flushes a directory's entries to the disk.

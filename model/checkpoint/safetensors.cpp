@@ -10,7 +10,8 @@
 
 namespace troupe {
 
-static_assert(std::endian::native == std::endian::little, "tensors are read and written as they lie in memory");
+static_assert(std::endian::native == std::endian::little,
+              "tensors are read and written as they lie in memory");
 
 namespace {
 
@@ -26,11 +27,12 @@ expected<std::uint64_t> header_length(const blob& first, std::uint64_t file_byte
   std::uint64_t length = 0;
   std::memcpy(&length, first.data(), sizeof length);
   if (length > header_bytes_max)
-    return fail(error_code::malformed, "[" + where + "] header length: got " + std::to_string(length) + ", limit "
-                                         + std::to_string(header_bytes_max));
+    return fail(error_code::malformed, "[" + where + "] header length: got " + std::to_string(length)
+                                         + ", limit " + std::to_string(header_bytes_max));
   if (length > file_bytes - 8)
-    return fail(error_code::malformed, "[" + where + "] header length: got " + std::to_string(length) + ", limit "
-                                         + std::to_string(file_bytes - 8) + " bytes in the file; it was cut short");
+    return fail(error_code::malformed, "[" + where + "] header length: got " + std::to_string(length)
+                                         + ", limit " + std::to_string(file_bytes - 8)
+                                         + " bytes in the file; it was cut short");
   return length;
 }
 
@@ -48,7 +50,8 @@ expected<safetensors_file> safetensors_file::open(const std::filesystem::path& p
   if (!length) return tl::unexpected(length.error());
   auto text = input->read(8, *length);
   if (!text) return tl::unexpected(text.error());
-  auto header = safetensors_header::parse({reinterpret_cast<const char*>(text->data()), text->size()}, size, path.string());
+  auto header = safetensors_header::parse({reinterpret_cast<const char*>(text->data()), text->size()}, size,
+                                          path.string());
   if (!header) return tl::unexpected(header.error());
   safetensors_file result;
   result.path_ = path;
@@ -60,10 +63,12 @@ expected<safetensors_file> safetensors_file::open(const std::filesystem::path& p
 expected<safetensors_file> safetensors_file::over(blob bytes, const std::filesystem::path& path) {
   const auto where = path.string();
   if (bytes.size() < 8)
-    return fail(error_code::malformed, "[" + where + "] file length: got " + std::to_string(bytes.size()) + " bytes, limit 8 or more");
+    return fail(error_code::malformed, "[" + where + "] file length: got " + std::to_string(bytes.size())
+                                         + " bytes, limit 8 or more");
   auto length = header_length(bytes, bytes.size(), where);
   if (!length) return tl::unexpected(length.error());
-  auto header = safetensors_header::parse({reinterpret_cast<const char*>(bytes.data()) + 8, *length}, bytes.size(), where);
+  auto header = safetensors_header::parse({reinterpret_cast<const char*>(bytes.data()) + 8, *length},
+                                          bytes.size(), where);
   if (!header) return tl::unexpected(header.error());
   safetensors_file result;
   result.path_ = path;
@@ -75,7 +80,8 @@ expected<safetensors_file> safetensors_file::over(blob bytes, const std::filesys
 expected<const safetensors_entry*> safetensors_file::find(const std::string& name) const {
   const auto i = header_.entries.find(name);
   if (i == header_.entries.end())
-    return fail(error_code::not_found, "[" + path_.string() + "] tensor '" + name + "': got none, limit a tensor of that name");
+    return fail(error_code::not_found,
+                "[" + path_.string() + "] tensor '" + name + "': got none, limit a tensor of that name");
   return &i->second;
 }
 
@@ -85,14 +91,16 @@ expected<tensor> safetensors_file::read(const std::string& name) const {
   return read_range(name, **entry, (*entry)->dims, (*entry)->begin, (*entry)->end - (*entry)->begin);
 }
 
-expected<tensor> safetensors_file::read_rows(const std::string& name, std::int64_t first, std::int64_t count) const {
+expected<tensor> safetensors_file::read_rows(const std::string& name, std::int64_t first,
+                                             std::int64_t count) const {
   auto entry = find(name);
   if (!entry) return tl::unexpected(entry.error());
   auto dims = (*entry)->dims;
   const auto rows = dims.empty() ? 0 : dims[0];
   if (first < 0 || count < 0 || first > rows || count > rows - first)
-    return fail(error_code::over_limit, "[" + path_.string() + "] tensor '" + name + "': got rows from " + std::to_string(first)
-                                          + ", " + std::to_string(count) + " of them, limit " + std::to_string(rows));
+    return fail(error_code::over_limit, "[" + path_.string() + "] tensor '" + name + "': got rows from "
+                                          + std::to_string(first) + ", " + std::to_string(count)
+                                          + " of them, limit " + std::to_string(rows));
   const auto bytes = (*entry)->end - (*entry)->begin;
   const auto row_bytes = rows == 0 ? 0 : bytes / static_cast<std::uint64_t>(rows);
   dims[0] = count;
@@ -101,14 +109,16 @@ expected<tensor> safetensors_file::read_rows(const std::string& name, std::int64
 }
 
 expected<tensor> safetensors_file::read_range(const std::string& name, const safetensors_entry& entry,
-                                              std::span<const std::int64_t> dims, std::uint64_t begin, std::uint64_t size) const {
+                                              std::span<const std::int64_t> dims, std::uint64_t begin,
+                                              std::uint64_t size) const {
   const auto type = type_from(entry.type);
   const auto complain = [&](const std::string& what) {
     return fail(error_code::malformed, "[" + path_.string() + "] tensor '" + name + "', " + what);
   };
   if (!type) return complain("dtype: got " + entry.type + ", limit U8, I32, I64, F32 or F64");
   if (dims.size() > shape::rank_max)
-    return complain("shape: got " + std::to_string(dims.size()) + " dimensions, limit " + std::to_string(shape::rank_max));
+    return complain("shape: got " + std::to_string(dims.size()) + " dimensions, limit "
+                    + std::to_string(shape::rank_max));
   auto data = bytes(header_.buffer_begin + begin, size);
   if (!data) return tl::unexpected(data.error());
   return tensor(*type, shape(dims), std::move(*data));
@@ -132,13 +142,15 @@ std::string safetensors_type(dtype type) {
   return "?";
 }
 
-expected<safetensors_layout> lay_out(std::span<const named_tensor> tensors, const safetensors_metadata& metadata) {
+expected<safetensors_layout> lay_out(std::span<const named_tensor> tensors,
+                                     const safetensors_metadata& metadata) {
   safetensors_layout layout;
   std::set<std::string_view> names;
   for (const auto& item : tensors) {
     if (item.name == "__metadata__" || !item.value.present() || !names.insert(item.name).second)
-      return fail(error_code::malformed, "[safetensors] tensor '" + item.name + "': got a reserved name, a name twice or no value, "
-                                         "limit one present tensor for each name");
+      return fail(error_code::malformed, "[safetensors] tensor '" + item.name
+                                           + "': got a reserved name, a name twice or no value, "
+                                             "limit one present tensor for each name");
     layout.order.push_back(&item);
   }
   std::sort(layout.order.begin(), layout.order.end(), [](const named_tensor* a, const named_tensor* b) {
@@ -160,7 +172,8 @@ expected<safetensors_layout> lay_out(std::span<const named_tensor> tensors, cons
   try {
     text = header.dump();
   } catch (const nlohmann::json::exception& problem) {
-    return fail(error_code::malformed, std::string("[safetensors] tensor names and metadata: ") + problem.what());
+    return fail(error_code::malformed,
+                std::string("[safetensors] tensor names and metadata: ") + problem.what());
   }
   text.append((8 - text.size() % 8) % 8, ' ');
   const std::uint64_t length = text.size();
@@ -169,7 +182,8 @@ expected<safetensors_layout> lay_out(std::span<const named_tensor> tensors, cons
   return layout;
 }
 
-expected<blob> safetensors_bytes(std::span<const named_tensor> tensors, const safetensors_metadata& metadata) {
+expected<blob> safetensors_bytes(std::span<const named_tensor> tensors,
+                                 const safetensors_metadata& metadata) {
   auto layout = lay_out(tensors, metadata);
   if (!layout) return tl::unexpected(layout.error());
   std::size_t size = layout->head.size();

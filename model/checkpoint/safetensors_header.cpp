@@ -20,11 +20,10 @@ struct type_bits {
 };
 
 constexpr std::array<type_bits, 22> types = {{
-  {"BOOL", 8}, {"U8", 8}, {"I8", 8}, {"F8_E4M3", 8}, {"F8_E5M2", 8}, {"F8_E8M0", 8}, {"F8_E4M3FNUZ", 8}, {"F8_E5M2FNUZ", 8},
-  {"U16", 16}, {"I16", 16}, {"F16", 16}, {"BF16", 16},
-  {"U32", 32}, {"I32", 32}, {"F32", 32},
-  {"U64", 64}, {"I64", 64}, {"F64", 64}, {"C64", 64},
-  {"F4", 4}, {"F6_E2M3", 6}, {"F6_E3M2", 6},
+  {"BOOL", 8},        {"U8", 8},          {"I8", 8},      {"F8_E4M3", 8}, {"F8_E5M2", 8}, {"F8_E8M0", 8},
+  {"F8_E4M3FNUZ", 8}, {"F8_E5M2FNUZ", 8}, {"U16", 16},    {"I16", 16},    {"F16", 16},    {"BF16", 16},
+  {"U32", 32},        {"I32", 32},        {"F32", 32},    {"U64", 64},    {"I64", 64},    {"F64", 64},
+  {"C64", 64},        {"F4", 4},          {"F6_E2M3", 6}, {"F6_E3M2", 6},
 }};
 
 std::optional<std::uint64_t> bits_of(std::string_view type) {
@@ -41,7 +40,8 @@ std::string shown(const json& value) {
 /// Reads one entry; every complaint names the tensor.
 class entry_reader {
 public:
-  entry_reader(const std::string& where, const std::string& name) : prefix_("[" + where + "] tensor '" + name + "', ") {
+  entry_reader(const std::string& where, const std::string& name)
+    : prefix_("[" + where + "] tensor '" + name + "', ") {
     // nop
   }
 
@@ -78,7 +78,8 @@ private:
   expected<std::uint64_t> read_shape(const json& from, safetensors_entry& entry, std::uint64_t bits) {
     const auto i = from.find("shape");
     if (i == from.end() || !i->is_array())
-      return refuse("shape: got " + (i == from.end() ? "none" : shown(*i)) + ", limit an array of whole numbers");
+      return refuse("shape: got " + (i == from.end() ? "none" : shown(*i))
+                    + ", limit an array of whole numbers");
     std::uint64_t product = 1; // of the dimensions that are not 0, so that their order does not matter
     bool empty = false;
     for (const auto& dim : *i) {
@@ -98,18 +99,23 @@ private:
     return product / 8;
   }
 
-  expected<void> read_offsets(const json& from, safetensors_entry& entry, std::uint64_t bytes, std::uint64_t buffer_bytes) {
+  expected<void> read_offsets(const json& from, safetensors_entry& entry, std::uint64_t bytes,
+                              std::uint64_t buffer_bytes) {
     const auto i = from.find("data_offsets");
-    if (i == from.end() || !i->is_array() || i->size() != 2 || !(*i)[0].is_number_unsigned() || !(*i)[1].is_number_unsigned())
-      return refuse("data_offsets: got " + (i == from.end() ? "none" : shown(*i)) + ", limit [begin, end] with begin <= end");
+    if (i == from.end() || !i->is_array() || i->size() != 2 || !(*i)[0].is_number_unsigned()
+        || !(*i)[1].is_number_unsigned())
+      return refuse("data_offsets: got " + (i == from.end() ? "none" : shown(*i))
+                    + ", limit [begin, end] with begin <= end");
     entry.begin = (*i)[0].get<std::uint64_t>();
     entry.end = (*i)[1].get<std::uint64_t>();
-    if (entry.begin > entry.end) return refuse("data_offsets: got " + shown(*i) + ", limit [begin, end] with begin <= end");
+    if (entry.begin > entry.end)
+      return refuse("data_offsets: got " + shown(*i) + ", limit [begin, end] with begin <= end");
     if (entry.end > buffer_bytes)
-      return refuse("data_offsets: got " + shown(*i) + ", limit " + std::to_string(buffer_bytes) + " bytes in the file");
+      return refuse("data_offsets: got " + shown(*i) + ", limit " + std::to_string(buffer_bytes)
+                    + " bytes in the file");
     if (entry.end - entry.begin != bytes)
-      return refuse("data_offsets: got " + std::to_string(entry.end - entry.begin) + " bytes, limit " + std::to_string(bytes)
-                    + " by shape and dtype");
+      return refuse("data_offsets: got " + std::to_string(entry.end - entry.begin) + " bytes, limit "
+                    + std::to_string(bytes) + " by shape and dtype");
     return {};
   }
 
@@ -117,7 +123,8 @@ private:
 };
 
 /// Sorted by begin, the entries must tile the buffer from its first byte to its last.
-expected<void> check_tiling(const safetensors_header& header, std::uint64_t buffer_bytes, const std::string& where) {
+expected<void> check_tiling(const safetensors_header& header, std::uint64_t buffer_bytes,
+                            const std::string& where) {
   using item = std::pair<const std::string, safetensors_entry>;
   std::vector<const item*> sorted;
   for (const auto& entry : header.entries) sorted.push_back(&entry);
@@ -127,26 +134,29 @@ expected<void> check_tiling(const safetensors_header& header, std::uint64_t buff
   std::uint64_t end = 0;
   for (const auto* entry : sorted) {
     if (entry->second.begin != end)
-      return fail(error_code::malformed, "[" + where + "] tensor '" + entry->first + "', data_offsets: got begin "
-                                           + std::to_string(entry->second.begin) + ", limit " + std::to_string(end)
-                                           + (entry->second.begin < end ? "; it overlaps the tensor before it"
-                                                                        : "; there is a hole before it"));
+      return fail(error_code::malformed,
+                  "[" + where + "] tensor '" + entry->first + "', data_offsets: got begin "
+                    + std::to_string(entry->second.begin) + ", limit " + std::to_string(end)
+                    + (entry->second.begin < end ? "; it overlaps the tensor before it"
+                                                 : "; there is a hole before it"));
     end = entry->second.end;
   }
   if (end != buffer_bytes)
     return fail(error_code::malformed, "[" + where + "] tensor buffer: got " + std::to_string(buffer_bytes)
-                                         + " bytes, limit " + std::to_string(end) + ", the end of the last tensor");
+                                         + " bytes, limit " + std::to_string(end)
+                                         + ", the end of the last tensor");
   return {};
 }
 
 expected<safetensors_metadata> read_metadata(const json& from, const std::string& where) {
   if (!from.is_object())
-    return fail(error_code::malformed, "[" + where + "] __metadata__: got " + shown(from) + ", limit an object of strings");
+    return fail(error_code::malformed,
+                "[" + where + "] __metadata__: got " + shown(from) + ", limit an object of strings");
   safetensors_metadata result;
   for (const auto& item : from.items()) {
     if (!item.value().is_string())
-      return fail(error_code::malformed, "[" + where + "] __metadata__ '" + item.key() + "': got " + shown(item.value())
-                                           + ", limit a string");
+      return fail(error_code::malformed, "[" + where + "] __metadata__ '" + item.key() + "': got "
+                                           + shown(item.value()) + ", limit a string");
     result[item.key()] = item.value().get<std::string>();
   }
   return result;
@@ -154,11 +164,13 @@ expected<safetensors_metadata> read_metadata(const json& from, const std::string
 
 } // namespace
 
-expected<safetensors_header> safetensors_header::parse(std::string_view text, std::uint64_t file_bytes, const std::string& where) {
+expected<safetensors_header> safetensors_header::parse(std::string_view text, std::uint64_t file_bytes,
+                                                       const std::string& where) {
   safetensors_header header;
   header.buffer_begin = 8 + text.size();
   if (file_bytes < header.buffer_begin || text.empty() || text.front() != '{')
-    return fail(error_code::malformed, "[" + where + "] header: got no JSON object, limit one that starts with '{'");
+    return fail(error_code::malformed,
+                "[" + where + "] header: got no JSON object, limit one that starts with '{'");
   const auto root = parse_strict_json(text, where + ", header");
   if (!root) return tl::unexpected(root.error());
   const auto buffer_bytes = file_bytes - header.buffer_begin;

@@ -22,7 +22,8 @@ public:
       keys_.pop_back();
     } else if (event == event_t::key) {
       const auto& key = parsed.get_ref<const std::string&>();
-      if (!keys_.back().insert(key).second) throw std::runtime_error("key '" + key + "': got it twice, limit once");
+      if (!keys_.back().insert(key).second)
+        throw std::runtime_error("key '" + key + "': got it twice, limit once");
     }
   }
 
@@ -35,10 +36,11 @@ private:
 expected<nlohmann::json> parse_strict_json(std::string_view text, const std::string& where) {
   try {
     duplicate_watch watch;
-    return nlohmann::json::parse(text, [&watch](int depth, nlohmann::json::parse_event_t event, nlohmann::json& parsed) {
-      watch.see(depth, event, parsed);
-      return true;
-    });
+    return nlohmann::json::parse(
+      text, [&watch](int depth, nlohmann::json::parse_event_t event, nlohmann::json& parsed) {
+        watch.see(depth, event, parsed);
+        return true;
+      });
   } catch (const std::exception& problem) {
     return fail(error_code::malformed, "[" + where + "] " + problem.what());
   }

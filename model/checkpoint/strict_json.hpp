@@ -9,8 +9,8 @@
 
 namespace troupe {
 
-/// Parses JSON from outside: valid UTF-8 and nothing after the value; refuses duplicate keys and nesting deeper than 32.
-/// `where` names the source in the error text. Error: malformed.
+/// Parses JSON from outside: valid UTF-8 and nothing after the value; refuses duplicate keys and nesting
+/// deeper than 32. `where` names the source in the error text. Error: malformed.
 expected<nlohmann::json> parse_strict_json(std::string_view text, const std::string& where);
 
 } // namespace troupe

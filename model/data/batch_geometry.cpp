@@ -28,8 +28,8 @@ void check_rows(std::uint64_t rows, std::uint64_t batch) {
 } // namespace
 
 std::uint64_t batch_cut::offset_of(std::uint32_t microbatch) const {
-  TROUPE_CHECK(microbatch < microbatch_rows.size(), "microbatch " + std::to_string(microbatch) + " of "
-                                                      + std::to_string(microbatch_rows.size()));
+  TROUPE_CHECK(microbatch < microbatch_rows.size(),
+               "microbatch " + std::to_string(microbatch) + " of " + std::to_string(microbatch_rows.size()));
   return std::accumulate(microbatch_rows.begin(), microbatch_rows.begin() + microbatch, std::uint64_t{0});
 }
 
@@ -58,11 +58,13 @@ bool evaluation_due(const schedule_options& options, std::uint64_t train_rows, s
   return updates % per_epoch == 0 && updates / per_epoch % options.eval_interval_epochs == 0;
 }
 
-batch_cut cut_of(const schedule_options& options, std::uint64_t rows_of_part, step_kind kind, std::uint64_t ordinal) {
+batch_cut cut_of(const schedule_options& options, std::uint64_t rows_of_part, step_kind kind,
+                 std::uint64_t ordinal) {
   const auto batch = kind == step_kind::train ? options.batch_size : options.eval_batch_size;
   check_rows(rows_of_part, batch);
   TROUPE_CHECK(options.num_microbatches > 0 && options.lanes > 0,
-               std::to_string(options.num_microbatches) + " microbatches in " + std::to_string(options.lanes) + " lanes");
+               std::to_string(options.num_microbatches) + " microbatches in " + std::to_string(options.lanes)
+                 + " lanes");
   const auto per_pass = divide_up(rows_of_part, batch);
   batch_cut cut;
   cut.epoch = ordinal / per_pass;

@@ -91,8 +91,11 @@ expected<std::string> file_stamp(const std::filesystem::path& path) {
   if (::stat(path.c_str(), &status) != 0)
     return fail(errno == ENOENT || errno == ENOTDIR ? error_code::not_found : error_code::unavailable,
                 "[" + path.string() + "] cannot inspect: " + std::strerror(errno));
-  const auto nanoseconds = [](const timespec& t) { return std::to_string(t.tv_sec * 1'000'000'000 + t.tv_nsec); };
-  return std::to_string(status.st_size) + " " + nanoseconds(status.st_mtim) + " " + nanoseconds(status.st_ctim);
+  const auto nanoseconds = [](const timespec& t) {
+    return std::to_string(t.tv_sec * 1'000'000'000 + t.tv_nsec);
+  };
+  return std::to_string(status.st_size) + " " + nanoseconds(status.st_mtim) + " "
+         + nanoseconds(status.st_ctim);
 }
 
 } // namespace troupe

@@ -34,9 +34,9 @@ data_table clusters(const data_options& options, std::uint64_t seed, std::int64_
 
 data_set make_gaussian(const data_options& options, std::uint64_t seed) {
   const auto rows = static_cast<std::int64_t>(options.gaussian_rows);
-  return std::make_shared<const table_source>(clusters(options, seed, 0, rows),
-                                              clusters(options, seed, rows, std::max<std::int64_t>(1, rows / 4)),
-                                              options.gaussian_classes, row_order::shuffled, seed);
+  return std::make_shared<const table_source>(
+    clusters(options, seed, 0, rows), clusters(options, seed, rows, std::max<std::int64_t>(1, rows / 4)),
+    options.gaussian_classes, row_order::shuffled, seed);
 }
 
 } // namespace troupe

@@ -37,8 +37,9 @@ expected<blob> gunzip(const std::filesystem::path& path, const blob& packed, std
   }
   const std::string reason = stream.msg != nullptr ? stream.msg : "";
   inflateEnd(&stream);
-  if (status == Z_BUF_ERROR) return malformed(path, "gzip stream: got an early end after " + std::to_string(packed.size())
-                                                      + " bytes, limit a whole stream; the file was cut short");
+  if (status == Z_BUF_ERROR)
+    return malformed(path, "gzip stream: got an early end after " + std::to_string(packed.size())
+                             + " bytes, limit a whole stream; the file was cut short");
   if (status != Z_OK && status != Z_STREAM_END)
     return malformed(path, "gzip stream: got damaged bytes (" + reason + "), limit what gzip wrote");
   if (produced > size_max)
@@ -49,7 +50,8 @@ expected<blob> gunzip(const std::filesystem::path& path, const blob& packed, std
 
 std::uint32_t big_endian(const blob& bytes, std::size_t offset) {
   std::uint32_t value = 0;
-  for (std::size_t i = 0; i < 4; ++i) value = value << 8 | std::to_integer<std::uint32_t>(bytes.data()[offset + i]);
+  for (std::size_t i = 0; i < 4; ++i)
+    value = value << 8 | std::to_integer<std::uint32_t>(bytes.data()[offset + i]);
   return value;
 }
 
@@ -60,21 +62,23 @@ std::string hex(std::uint32_t value) {
   return out;
 }
 
-expected<void> check_header(const std::filesystem::path& path, const blob& bytes, const idx_expectation& wanted) {
+expected<void> check_header(const std::filesystem::path& path, const blob& bytes,
+                            const idx_expectation& wanted) {
   const auto rank = wanted.dimensions.size();
   const auto header = 4 + 4 * rank;
   if (bytes.size() < header)
-    return malformed(path, "IDX header: got " + std::to_string(bytes.size()) + " bytes, limit " + std::to_string(header));
+    return malformed(path, "IDX header: got " + std::to_string(bytes.size()) + " bytes, limit "
+                             + std::to_string(header));
   const auto magic = static_cast<std::uint32_t>(0x0800 | rank);
   if (big_endian(bytes, 0) != magic)
-    return malformed(path, "IDX magic number: got " + hex(big_endian(bytes, 0)) + ", limit " + hex(magic) + " (unsigned bytes, "
-                             + std::to_string(rank) + " dimensions)");
+    return malformed(path, "IDX magic number: got " + hex(big_endian(bytes, 0)) + ", limit " + hex(magic)
+                             + " (unsigned bytes, " + std::to_string(rank) + " dimensions)");
   std::uint64_t elements = 1;
   for (std::size_t i = 0; i < rank; ++i) {
     const auto got = big_endian(bytes, 4 + 4 * i);
     if (got != wanted.dimensions[i])
-      return malformed(path, "IDX dimension " + std::to_string(i) + ": got " + std::to_string(got) + ", limit "
-                               + std::to_string(wanted.dimensions[i]));
+      return malformed(path, "IDX dimension " + std::to_string(i) + ": got " + std::to_string(got)
+                               + ", limit " + std::to_string(wanted.dimensions[i]));
     elements *= got;
   }
   if (bytes.size() != header + elements)

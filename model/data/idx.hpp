@@ -17,9 +17,9 @@ struct idx_expectation {
   std::string sha256;                    ///< of the decompressed file; empty: not compared
 };
 
-/// The elements of a gzipped IDX file (type byte 8: unsigned bytes), row-major. Checked in this order: it exists,
-/// decompresses whole (gzip's own CRC), magic number, dimensions, length, SHA-256.
-/// Errors: not_found, unavailable, malformed; the text names the file.
+/// The elements of a gzipped IDX file (type byte 8: unsigned bytes), row-major. Checked in this order: it
+/// exists, decompresses whole (gzip's own CRC), magic number, dimensions, length, SHA-256. Errors: not_found,
+/// unavailable, malformed; the text names the file.
 expected<blob> read_idx_gz(const std::filesystem::path& directory, const idx_expectation& wanted);
 
 } // namespace troupe

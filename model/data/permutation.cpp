@@ -47,12 +47,14 @@ permutation_cache::permutation_cache(std::uint64_t seed, std::uint32_t rows) : s
 
 permutation_cache::order permutation_cache::get(std::uint64_t epoch) {
   const std::lock_guard lock(mutex_);
-  const auto i = std::find_if(recent_.begin(), recent_.end(), [&](const auto& entry) { return entry.first == epoch; });
+  const auto i = std::find_if(recent_.begin(), recent_.end(),
+                              [&](const auto& entry) { return entry.first == epoch; });
   if (i != recent_.end()) {
     std::rotate(i, i + 1, recent_.end());
   } else {
     if (recent_.size() == kept) recent_.erase(recent_.begin());
-    recent_.emplace_back(epoch, std::make_shared<const std::vector<std::uint32_t>>(epoch_permutation(seed_, epoch, rows_)));
+    recent_.emplace_back(
+      epoch, std::make_shared<const std::vector<std::uint32_t>>(epoch_permutation(seed_, epoch, rows_)));
   }
   return recent_.back().second;
 }

@@ -8,8 +8,9 @@
 
 namespace troupe {
 
-/// The order of `rows` rows in `epoch`: a Fisher–Yates shuffle whose draws are a function of (seed, epoch). Every order
-/// is equally likely: 64-bit draws, with rejection (Lemire, "Fast random integer generation in an interval", 2019).
+/// The order of `rows` rows in `epoch`: a Fisher–Yates shuffle whose draws are a function of (seed, epoch).
+/// Every order is equally likely: 64-bit draws, with rejection (Lemire, "Fast random integer generation in an
+/// interval", 2019).
 std::vector<std::uint32_t> epoch_permutation(std::uint64_t seed, std::uint64_t epoch, std::uint32_t rows);
 
 /// Keeps the two orders asked for last: the epoch in progress and the one before or after it. Thread-safe.

@@ -16,7 +16,8 @@ void check_table(const data_table& table) {
   TROUPE_CHECK(table.inputs.present() && table.inputs.dims().rank() == 2 && rows > 0
                  && rows <= std::numeric_limits<std::int32_t>::max(),
                "a table of " + to_string(table.inputs.dims()));
-  TROUPE_CHECK(!table.labels.present() || table.labels.dims() == shape{rows}, "labels " + to_string(table.labels.dims()));
+  TROUPE_CHECK(!table.labels.present() || table.labels.dims() == shape{rows},
+               "labels " + to_string(table.labels.dims()));
 }
 
 std::int64_t label_of(const tensor& labels, std::size_t row) {
@@ -25,12 +26,14 @@ std::int64_t label_of(const tensor& labels, std::size_t row) {
 
 } // namespace
 
-table_source::table_source(data_table train, data_table test, std::int64_t classes, row_order order, std::uint64_t seed)
+table_source::table_source(data_table train, data_table test, std::int64_t classes, row_order order,
+                           std::uint64_t seed)
   : train_(std::move(train)), test_(std::move(test)), classes_(classes), order_(order),
     permutations_(seed, static_cast<std::uint32_t>(train_.inputs.rows())) {
   check_table(train_);
   check_table(test_);
-  TROUPE_CHECK(train_.inputs.dims()[1] == test_.inputs.dims()[1] && train_.inputs.type() == test_.inputs.type(),
+  TROUPE_CHECK(train_.inputs.dims()[1] == test_.inputs.dims()[1]
+                 && train_.inputs.type() == test_.inputs.type(),
                to_string(train_.inputs.dims()) + " and " + to_string(test_.inputs.dims()));
 }
 
@@ -46,14 +49,17 @@ std::int64_t table_source::classes() const {
   return classes_;
 }
 
-samples table_source::read(step_kind kind, std::uint64_t epoch, std::uint64_t first, std::uint64_t count) const {
+samples table_source::read(step_kind kind, std::uint64_t epoch, std::uint64_t first,
+                           std::uint64_t count) const {
   const auto& table = kind == step_kind::train ? train_ : test_;
-  TROUPE_CHECK(first <= rows(kind) && count <= rows(kind) - first,
-               "rows " + std::to_string(first) + " + " + std::to_string(count) + " of " + std::to_string(rows(kind)));
+  TROUPE_CHECK(first <= rows(kind) && count <= rows(kind) - first, "rows " + std::to_string(first) + " + "
+                                                                     + std::to_string(count) + " of "
+                                                                     + std::to_string(rows(kind)));
   const auto shuffled = kind == step_kind::train && order_ == row_order::shuffled;
   const auto order = shuffled ? permutations_.get(epoch) : nullptr;
   const auto n = static_cast<std::int64_t>(count);
-  samples result{tensor::allocate(table.inputs.type(), {n, input_width()}), {}, tensor::allocate(dtype::i64, {n})};
+  samples result{
+    tensor::allocate(table.inputs.type(), {n, input_width()}), {}, tensor::allocate(dtype::i64, {n})};
   if (table.labels.present()) result.labels = tensor::allocate(dtype::i64, {n});
 
   const auto row_bytes = static_cast<std::size_t>(input_width()) * size_of(table.inputs.type());

@@ -17,8 +17,9 @@ struct data_table {
 /// What orders the training part has.
 enum class row_order { shuffled, file };
 
-/// A data set whose rows are all in memory. Training rows come in the epoch's shuffle unless `order` is `file`; test rows
-/// in file order. Reading copies rows into 64-byte-aligned tensors: 784-byte rows at memory speed.
+/// A data set whose rows are all in memory. Training rows come in the epoch's shuffle unless `order` is
+/// `file`; test rows in file order. Reading copies rows into 64-byte-aligned tensors: 784-byte rows at memory
+/// speed.
 class table_source final : public data_source {
 public:
   /// Both parts have at least one row, fewer than 2^31, and the same width and input type (checked, always).

@@ -30,8 +30,10 @@ expected<tensor> read_inputs(const safetensors_file& file) {
   const auto type = inputs->type();
   if (type != dtype::u8 && type != dtype::f32 && type != dtype::f64)
     return refuse(file.path(), "tensor 'inputs': got " + to_string(type) + ", limit u8, f32 or f64");
-  if (inputs->dims().rank() != 2 || inputs->dims()[0] < 1 || inputs->dims()[1] < 1 || inputs->dims()[0] >= INT32_MAX)
-    return refuse(file.path(), "tensor 'inputs': got shape " + to_string(inputs->dims()) + ", limit [rows, width], both 1 or more");
+  if (inputs->dims().rank() != 2 || inputs->dims()[0] < 1 || inputs->dims()[1] < 1
+      || inputs->dims()[0] >= INT32_MAX)
+    return refuse(file.path(), "tensor 'inputs': got shape " + to_string(inputs->dims())
+                                 + ", limit [rows, width], both 1 or more");
   expected<void> finite;
   if (type == dtype::f32) finite = check_finite<float>(file.path(), *inputs);
   if (type == dtype::f64) finite = check_finite<double>(file.path(), *inputs);
@@ -50,17 +52,18 @@ expected<tensor> read_labels(const safetensors_file& file, std::int64_t rows) {
   auto labels = file.read("labels");
   if (!labels) return labels;
   if (labels->dims() != shape{rows})
-    return refuse(file.path(), "tensor 'labels': got shape " + to_string(labels->dims()) + ", limit [" + std::to_string(rows)
-                                 + "], one for each row of 'inputs'");
+    return refuse(file.path(), "tensor 'labels': got shape " + to_string(labels->dims()) + ", limit ["
+                                 + std::to_string(rows) + "], one for each row of 'inputs'");
   if (labels->type() == dtype::u8) return widened<std::uint8_t>(*labels);
   if (labels->type() == dtype::i32) labels = widened<std::int32_t>(*labels);
   if (labels->type() != dtype::i64)
-    return refuse(file.path(), "tensor 'labels': got " + to_string(labels->type()) + ", limit i64, i32 or u8");
+    return refuse(file.path(),
+                  "tensor 'labels': got " + to_string(labels->type()) + ", limit i64, i32 or u8");
   const auto values = labels->as<std::int64_t>();
   const auto [low, high] = std::ranges::minmax(values);
   if (low < 0 || high >= INT32_MAX)
-    return refuse(file.path(), "tensor 'labels': got " + std::to_string(low < 0 ? low : high) + ", limit 0 to "
-                                 + std::to_string(INT32_MAX - 1));
+    return refuse(file.path(), "tensor 'labels': got " + std::to_string(low < 0 ? low : high)
+                                 + ", limit 0 to " + std::to_string(INT32_MAX - 1));
   return labels;
 }
 
