@@ -32,12 +32,8 @@ struct coordinator_state {
       flush();
     }
     return {
-      [this](const join_request& m, const host_actor& host) { return join(m, host); },
-      [this](const ready& m) {
-        const auto before = core.started();
-        take(m);
-        if (!before && core.started()) send_initial_states();
-      },
+      [this](const join_request& m) { return join(m); },
+      [this](const ready& m, const host_actor& host) { admit(m, host); },
       [this](const status_request&) { return status(); },
       [this](const drain_request& m) { return drain(m.node); },
       [this](const placement_settled& m) { take(m); },
@@ -81,15 +77,22 @@ struct coordinator_state {
     }
   }
 
-  caf::result<welcome, head_directory> join(const join_request& m, const host_actor& host) {
-    if (!host) return caf::make_error(caf::sec::invalid_argument, "[join] no host actor was given");
-    auto answer = core.join(m, to_string(host.node()) + " pid " + std::to_string(m.process));
+  caf::result<welcome, head_directory> join(const join_request& m) {
+    const auto& from = self->current_sender();
+    auto answer = core.join(m, from ? to_string(from->node()) : "unknown");
     if (!answer) return as_caf(answer.error());
-    addresses[host.address()] = answer->node;
-    office->enter_host(answer->node, host);
-    self->monitor(host);
     flush();
     return {std::move(*answer), staff.directory};
+  }
+
+  void admit(const ready& m, const host_actor& host) {
+    if (!host || !core.nodes().contains(m.node) || addresses.contains(host.address())) return;
+    addresses[host.address()] = m.node;
+    office->enter_host(m.node, host);
+    self->monitor(host);
+    const auto before = core.started();
+    take(m);
+    if (!before && core.started()) send_initial_states();
   }
 
   caf::result<node_id> drain(const std::string& node) {

@@ -83,7 +83,7 @@ struct end_run {
 
 /// Owns membership. The published actor: nodes join, people ask, nodes leave through it.
 using coordinator_actor
-  = caf::typed_actor<caf::result<welcome, head_directory>(join_request, host_actor), caf::result<void>(ready),
+  = caf::typed_actor<caf::result<welcome, head_directory>(join_request), caf::result<void>(ready, host_actor),
                      caf::result<std::string>(status_request), caf::result<node_id>(drain_request),
                      caf::result<void>(placement_settled), caf::result<void>(owner_state),
                      caf::result<void>(state_received), caf::result<void>(refusal), caf::result<void>(collect_states),
@@ -92,7 +92,7 @@ using coordinator_actor
 struct coordinator_contract {
   template <class Message>
   static constexpr bool accepts
-    = std::is_same_v<Message, ready> || std::is_same_v<Message, placement_settled> || std::is_same_v<Message, owner_state>
+    = std::is_same_v<Message, placement_settled> || std::is_same_v<Message, owner_state>
       || std::is_same_v<Message, state_received> || std::is_same_v<Message, refusal>;
 };
 

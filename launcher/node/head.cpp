@@ -1,0 +1,284 @@
+#include "launcher/node/head.hpp"
+
+#include "model/checkpoint/model_directory.hpp"
+#include "model/data/batch_geometry.hpp"
+
+#include <caf/io/middleman.hpp>
+
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <cstdio>
+#include <random>
+#include <thread>
+
+namespace troupe::node {
+
+namespace {
+
+constexpr owner_id dense_owner{0, owner_id::dense_part, 0};
+constexpr std::uint16_t layers = 1;
+
+std::uint64_t draw_64() {
+  std::random_device device;
+  return (std::uint64_t{device()} << 32) | device();
+}
+
+std::string hex(std::uint64_t value) {
+  char text[17];
+  std::snprintf(text, sizeof text, "%016llx", static_cast<unsigned long long>(value));
+  return text;
+}
+
+double microseconds_now() {
+  return std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+bool is_loopback(const std::string& host) {
+  return host == "localhost" || host == "::1" || host.starts_with("127.");
+}
+
+} // namespace
+
+head::head(head_options options, const extensions& more, event_writer& events)
+  : options_(std::move(options)), more_(more), events_(events), factory_(standard_factory(more)) {
+  term_ = {draw_64(), 1};
+  if (options_.run_id.empty()) options_.run_id = hex(draw_64());
+}
+
+std::uint32_t head::nodes_expected() const {
+  return std::max<std::uint32_t>(options_.run.nodes, options_.listens ? 1 : 0);
+}
+
+expected<void> head::run() {
+  if (auto ok = prepare(); !ok) return ok;
+  if (auto ok = hire(); !ok) return ok;
+  if (auto ok = listen(); !ok) return ok;
+  auto result = follow();
+  dismiss(result ? "the run is over" : result.error().text);
+  return result;
+}
+
+// -- before the first actor ---------------------------------------------------
+
+expected<void> head::prepare() {
+  if (auto ok = validate(options_.config, options_.run, more_); !ok) return ok;
+  if (options_.listens && !is_loopback(options_.listen.host) && !options_.insecure)
+    return fail(error_code::usage, "--listen: got " + options_.listen.host
+                                     + ", which other machines can reach without encryption; add --insecure if you trust "
+                                       "the network, or use 127.0.0.1");
+  if (!options_.save_directory.empty())
+    if (auto ok = check_model_target(options_.save_directory); !ok) return ok;
+  if (auto ok = load_model(); !ok) return ok;
+  auto data = factory_.make_data(options_.config);
+  if (!data) return tl::unexpected(data.error());
+  data_ = std::move(*data);
+  auto shape = shape_of(options_.config, *data_);
+  if (!shape) return tl::unexpected(shape.error());
+  shape_ = *shape;
+  steps_per_epoch_ = steps_per_epoch(options_.config.schedule, data_->rows(step_kind::train));
+  return {};
+}
+
+expected<void> head::load_model() {
+  if (options_.model_directory.empty()) return {};
+  auto directory = model_directory::open(options_.model_directory);
+  if (!directory) return tl::unexpected(directory.error());
+  auto parameters = directory->read_all();
+  if (!parameters) return tl::unexpected(parameters.error());
+  initial_ = std::move(*parameters);
+  updates_before_ = directory->description().updates;
+  options_.config.model = directory->description().config.model;
+  options_.config.intra_op_threads = directory->description().config.intra_op_threads;
+  return {};
+}
+
+// -- hiring -------------------------------------------------------------------
+
+expected<void> head::hire() {
+  const auto& c = options_.config;
+  const auto cores = std::max(1u, std::thread::hardware_concurrency());
+  const auto threads = options_.run.compute_threads > 0 ? options_.run.compute_threads
+                       : nodes_expected() == 0          ? cores
+                                                        : std::min(cores, options_.run.data_parallel_size);
+  place_ = make_workplace(threads, c.intra_op_threads, options_.run.message_delay_ms_max, 1);
+  config_ = std::make_unique<system_config>(threads);
+  system_ = std::make_unique<caf::actor_system>(*config_);
+  auto dense = factory_.make_dense(c, shape_, 0);
+  if (!dense) return tl::unexpected(dense.error());
+  coordinator_staff staff;
+  for (auto& owner : initial_) {
+    if (owner.owner == dense_owner) {
+      if (auto ok = (*dense)->set_parameters(owner.values); !ok) return ok;
+      continue;
+    }
+    auto expert = factory_.make_expert(c, shape_, owner.owner);
+    if (!expert) return tl::unexpected(expert.error());
+    if (auto ok = (*expert)->set_parameters(owner.values); !ok) return ok;
+    staff.initial_states[owner.owner] = (*expert)->save();
+  }
+  auto& office = *place_.office;
+  owner_settings dense_settings;
+  dense_settings.term = term_;
+  dense_settings.owner = dense_owner;
+  dense_settings.reports_to = optimizer_address();
+  const auto replicas = static_cast<replica_id>(options_.run.data_parallel_size);
+  dense_ = spawn_dense(*system_, place_, dense_settings, std::move(*dense), replicas);
+  office.enter_dense(0, dense_);
+  loader_ = spawn_loader(*system_, place_, {term_, c.schedule}, data_);
+  office.enter_loader(loader_);
+  for (replica_id r = 0; r < replicas; ++r) {
+    auto trunk = factory_.make_trunk(c, shape_);
+    if (!trunk) return tl::unexpected(trunk.error());
+    router_settings s;
+    s.term = term_;
+    s.replica = r;
+    s.experts = c.model.experts;
+    s.in_flight = options_.run.in_flight;
+    s.now_us = microseconds_now;
+    routers_.push_back(spawn_router(*system_, place_, s, std::move(*trunk)));
+    office.enter_router(r, routers_.back());
+  }
+  optimizer_settings o;
+  o.term = term_;
+  o.config = c;
+  o.replicas = replicas;
+  o.train_rows = data_->rows(step_kind::train);
+  o.test_rows = data_->rows(step_kind::evaluate);
+  o.training = options_.training;
+  optimizer_ = spawn_optimizer(*system_, place_, o, news_.observer());
+  office.enter_optimizer(optimizer_);
+  if (nodes_expected() == 0) {
+    host_settings h{term_, 0, c.model.experts, initial_.empty(), {}};
+    const auto make = [this](owner_id owner) { return factory_.make_expert(options_.config, shape_, owner); };
+    host_ = spawn_host(*system_, place_, h, make, [](const std::string&) {});
+    office.enter_host(0, host_);
+  }
+  const auto updates = options_.training ? train_steps(c.schedule, o.train_rows) : 0;
+  recorder_ = std::make_unique<recorder>(options_, updates, steps_per_epoch_, events_);
+  if (auto ok = recorder_->open(); !ok) return ok;
+  events_.write({{"event", "start"}, {"train_steps", updates}, {"steps_per_epoch", steps_per_epoch_}});
+  staff.directory = {optimizer_, routers_};
+  staff.owners = std::size_t{layers} * c.model.experts + 1;
+  staff.status = [this] {
+    std::lock_guard guard(progress_mutex_);
+    return progress_;
+  };
+  begin_ = std::chrono::steady_clock::now();
+  coordinator_ = spawn_coordinator(*system_, place_, membership(), std::move(staff), news_.observer());
+  office.enter_coordinator(coordinator_);
+  return {};
+}
+
+coordinator_settings head::membership() const {
+  coordinator_settings s;
+  s.term = term_;
+  s.run_id = options_.run_id;
+  s.configuration = nlohmann::ordered_json{{"configuration", nlohmann::ordered_json::parse(to_json(options_.config))},
+                                           {"run", nlohmann::ordered_json::parse(to_json(options_.run))},
+                                           {"fresh", initial_.empty()}}
+                      .dump();
+  s.configuration_hash = hash_of(options_.config);
+  s.layers = layers;
+  s.experts = options_.config.model.experts;
+  s.nodes_expected = nodes_expected();
+  if (s.nodes_expected > 0) {
+    const auto f = numerics_fingerprint();
+    s.fingerprint = f.hex;
+    s.fingerprint_text = f.text;
+  }
+  return s;
+}
+
+expected<void> head::listen() {
+  if (nodes_expected() == 0) return {};
+  const auto& at = options_.listen;
+  auto port = system_->middleman().publish(coordinator_, at.port, at.host.c_str(), true);
+  if (!port)
+    return fail(error_code::unavailable, "--listen: cannot open " + at.host + ":" + std::to_string(at.port) + " ("
+                                           + to_string(port.error()) + "); is the port in use? choose another, or 0 for any");
+  events_.write({{"event", "listening"}, {"host", at.host}, {"port", *port}, {"run_id", options_.run_id}});
+  return {};
+}
+
+// -- the run ------------------------------------------------------------------
+
+expected<void> head::follow() {
+  bool started = false;
+  for (;;) {
+    auto next = news_.pop(std::chrono::milliseconds(500));
+    if (!next) continue;
+    if (auto* failure = std::get_if<error>(&*next)) return tl::unexpected(*failure);
+    if (auto* event = std::get_if<node_event>(&*next)) {
+      report_node(*event);
+    } else if (auto* step = std::get_if<step_news>(&*next)) {
+      if (!std::exchange(started, true) && step->summary.permission.step == 0) begin_ = step->at; // waiting for nodes is no training time
+      recorder_->take(step->summary, std::chrono::duration<double>(step->at - begin_).count());
+      auto progress = recorder_->progress();
+      progress["run_id"] = options_.run_id;
+      std::lock_guard guard(progress_mutex_);
+      progress_ = progress.dump();
+    } else if (auto* end = std::get_if<exhausted_news>(&*next)) {
+      if (options_.save_directory.empty() && !options_.print_digest) return finish({});
+      caf::anon_send(coordinator_, collect_states{end->version});
+    } else if (auto* states = std::get_if<states_news>(&*next)) {
+      return finish(states->states);
+    }
+  }
+}
+
+void head::report_node(const node_event& e) {
+  const auto state = e.state == node_state::active ? std::string("joined") : e.state == node_state::released ? std::string("left") : to_string(e.state);
+  if (e.state == node_state::joining || e.node == 0) return;
+  events_.write({{"event", "node"}, {"node", e.node}, {"name", e.name}, {"state", state}, {"reason", e.reason}});
+}
+
+expected<std::vector<owner_parameters>> head::parameters_of(const std::map<owner_id, tensor>& states) const {
+  std::vector<owner_parameters> result;
+  auto read = [&](auto module, const owner_id& owner, const tensor& state) -> expected<void> {
+    if (!module) return tl::unexpected(module.error());
+    if (auto ok = (*module)->load(state); !ok) return ok;
+    result.push_back({owner, (*module)->parameters()});
+    return {};
+  };
+  for (auto& [owner, state] : states) {
+    auto ok = owner.is_dense() ? read(factory_.make_dense(options_.config, shape_, owner.layer), owner, state)
+                               : read(factory_.make_expert(options_.config, shape_, owner), owner, state);
+    if (!ok) return tl::unexpected(ok.error());
+  }
+  std::ranges::sort(result, canonical_less, &owner_parameters::owner);
+  return result;
+}
+
+expected<void> head::finish(const std::map<owner_id, tensor>& states) {
+  if (auto ok = recorder_->write_bench(); !ok) return ok;
+  if (!states.empty()) {
+    auto parameters = parameters_of(states);
+    if (!parameters) return tl::unexpected(parameters.error());
+    if (!options_.save_directory.empty()) {
+      const auto updates = updates_before_ + (options_.training ? train_steps(options_.config.schedule, data_->rows(step_kind::train)) : 0);
+      auto saved = write_model(options_.save_directory, options_.config, updates, *parameters);
+      if (!saved) return tl::unexpected(saved.error());
+      events_.write({{"event", "saved"}, {"directory", options_.save_directory}});
+    }
+    if (options_.print_digest) events_.write({{"event", "digest"}, {"sha256", digest_of(*parameters)}});
+  }
+  const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin_;
+  events_.write({{"event", "done"}, {"seconds", seconds.count()}, {"samples_per_second", recorder_->samples_per_second()}});
+  return {};
+}
+
+/// Lets the nodes go and ends the actors.
+void head::dismiss(const std::string& reason) {
+  caf::anon_send(coordinator_, end_run{reason});
+  std::this_thread::sleep_for(std::chrono::milliseconds(nodes_expected() > 0 ? 50 : 0)); // the letters leave
+  for (auto& r : routers_) caf::anon_send(r, retire{});
+  caf::anon_send(optimizer_, retire{});
+  caf::anon_send(loader_, retire{});
+  caf::anon_send(dense_, retire{});
+  if (host_) caf::anon_send(host_, retire{});
+  caf::anon_send(coordinator_, retire{});
+  place_.office->close();
+}
+
+} // namespace troupe::node

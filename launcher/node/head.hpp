@@ -1,0 +1,67 @@
+#pragma once
+
+#include "launcher/node/event_writer.hpp"
+#include "launcher/node/news.hpp"
+#include "launcher/node/options.hpp"
+#include "launcher/node/recorder.hpp"
+#include "launcher/node/system.hpp"
+#include "model/checkpoint/digest.hpp"
+#include "model/extensions.hpp"
+#include "model/factory.hpp"
+
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <vector>
+
+namespace troupe::node {
+
+/// The head process of a run: hires routers, optimizer, loader, dense owner and coordinator, waits for nodes, follows
+/// the run to its end, and saves what it was asked to save.
+class head {
+public:
+  head(head_options options, const extensions& more, event_writer& events);
+
+  /// Blocks until the run has ended.
+  expected<void> run();
+
+private:
+  expected<void> prepare();
+  expected<void> load_model();
+  expected<void> hire();
+  expected<void> listen();
+  expected<void> follow();
+  expected<void> finish(const std::map<owner_id, tensor>& states);
+  void dismiss(const std::string& reason);
+  expected<std::vector<owner_parameters>> parameters_of(const std::map<owner_id, tensor>& states) const;
+  coordinator_settings membership() const;
+  void report_node(const node_event& e);
+  std::uint32_t nodes_expected() const;
+
+  head_options options_;
+  const extensions& more_;
+  event_writer& events_;
+  model_factory factory_;
+  std::shared_ptr<const data_source> data_;
+  model_shape shape_;
+  term_id term_;
+  std::uint64_t steps_per_epoch_ = 1;
+  std::uint64_t updates_before_ = 0;                 ///< of the model that the run started from
+  std::vector<owner_parameters> initial_;            ///< parameters to start from; empty: fresh ones
+  std::unique_ptr<system_config> config_;
+  std::unique_ptr<caf::actor_system> system_;
+  workplace place_;
+  news_queue news_;
+  coordinator_actor coordinator_;
+  optimizer_actor optimizer_;
+  loader_actor loader_;
+  dense_actor dense_;
+  host_actor host_;
+  std::vector<router_actor> routers_;
+  std::unique_ptr<recorder> recorder_;
+  std::mutex progress_mutex_;
+  std::string progress_ = "{}";                      ///< for `troupe status`, under `progress_mutex_`
+  std::chrono::steady_clock::time_point begin_;
+};
+
+} // namespace troupe::node

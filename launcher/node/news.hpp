@@ -1,0 +1,50 @@
+#pragma once
+
+#include "actors/shell/actors.hpp"
+
+#include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <mutex>
+#include <optional>
+#include <variant>
+
+namespace troupe::node {
+
+/// A training or evaluation step has ended, `at` on the steady clock.
+struct step_news {
+  step_summary summary;
+  std::chrono::steady_clock::time_point at;
+};
+
+/// All steps of the run have ended; every owner is at this version.
+struct exhausted_news {
+  std::uint64_t version = 0;
+};
+
+struct states_news {
+  std::map<owner_id, tensor> states;
+};
+
+using news = std::variant<step_news, exhausted_news, node_event, error, states_news>;
+
+/// What the head's actors tell its main thread. Threading: any number of writers, one reader.
+class news_queue {
+public:
+  void push(news n);
+
+  /// The next piece of news, or nothing when `patience` is over.
+  std::optional<news> pop(std::chrono::milliseconds patience);
+
+  /// Callbacks that push.
+  head_observer observer();
+
+private:
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  std::deque<news> queue_;
+};
+
+} // namespace troupe::node

@@ -1,0 +1,172 @@
+#include "launcher/node/node_main.hpp"
+
+#include "launcher/node/clients.hpp"
+#include "launcher/node/head.hpp"
+#include "launcher/node/join.hpp"
+
+#include <CLI/CLI.hpp>
+#include <nlohmann/json.hpp>
+
+#include <charconv>
+#include <cstdio>
+#include <malloc.h>
+
+namespace troupe {
+
+namespace node {
+
+namespace {
+
+expected<endpoint> parse_endpoint(const std::string& text) {
+  const auto colon = text.rfind(':');
+  endpoint result;
+  unsigned port = 0;
+  const auto wrong = [&] {
+    return fail(error_code::usage, "address: got '" + text + "', expected HOST:PORT, such as 127.0.0.1:7077");
+  };
+  if (colon == std::string::npos || colon == 0) return wrong();
+  const auto* end = text.data() + text.size();
+  const auto [stop, problem] = std::from_chars(text.data() + colon + 1, end, port);
+  if (problem != std::errc{} || stop != end || port > 65535) return wrong();
+  result.host = text.substr(0, colon);
+  result.port = static_cast<std::uint16_t>(port);
+  return result;
+}
+
+/// Everything that the command line can say, before it is understood.
+struct arguments {
+  std::string configuration;
+  std::string run;
+  std::string listen;
+  std::string head;
+  std::string task = "train";
+  std::string drained;
+  head_options for_head;
+  join_options for_join;
+};
+
+void declare_head(CLI::App& app, arguments& a) {
+  auto& h = a.for_head;
+  app.add_option("--configuration", a.configuration, "what to train: the configuration as JSON")->required();
+  app.add_option("--run", a.run, "how to carry it out: run options as JSON")->required();
+  app.add_option("--listen", a.listen, "HOST:PORT to take nodes at");
+  app.add_flag("--insecure", h.insecure, "allow other machines to connect without encryption");
+  app.add_option("--run-id", h.run_id, "name of the run; drawn if absent");
+  app.add_option("--task", a.task, "train or eval")->check(CLI::IsMember({"train", "eval"}));
+  app.add_option("--model", h.model_directory, "directory of a saved model to start from");
+  app.add_option("--save", h.save_directory, "directory for the trained model");
+  app.add_option("--metrics-file", h.metrics_file, "JSON lines, one per step");
+  app.add_option("--bench-json", h.bench_file, "rates and phases of the run");
+  app.add_option("--predictions", h.predictions_file, "outputs per row of the evaluation, as safetensors");
+  app.add_option("--log-interval", h.log_interval, "steps between events that are always sent");
+  app.add_flag("--print-digest", h.print_digest, "send the digest of the final parameters");
+  app.add_option("--events-fd", h.events_fd, "file descriptor for events");
+}
+
+void declare_join(CLI::App& app, arguments& a) {
+  auto& j = a.for_join;
+  app.add_option("--head", a.head, "HOST:PORT of the head")->required();
+  app.add_option("--name", j.name, "name of this node");
+  app.add_option("--run-id", j.run_id, "join this run only");
+  app.add_option("--configuration-hash", j.configuration_hash, "join only a run with this configuration");
+  app.add_option("--compute-threads", j.compute_threads, "threads that compute")->check(CLI::Range(1, 1024));
+  app.add_option("--slow", j.slowness, "testing: every job takes this many times as long")->check(CLI::Range(1.0, 1000.0));
+  app.add_option("--events-fd", j.events_fd, "file descriptor for events");
+  app.add_flag("--insecure", "accepted for symmetry with the head");
+}
+
+int exit_code(const expected<void>& result, event_writer& events) {
+  if (result) return 0;
+  events.failure(result.error());
+  return result.error().code == error_code::usage ? 2 : 1;
+}
+
+expected<void> head_command(arguments& a, const extensions& more, event_writer& events) {
+  auto config = configuration_from_json(a.configuration);
+  if (!config) return tl::unexpected(config.error());
+  auto run = run_options_from_json(a.run);
+  if (!run) return tl::unexpected(run.error());
+  a.for_head.config = std::move(*config);
+  a.for_head.run = *run;
+  a.for_head.training = a.task == "train";
+  if (!a.listen.empty()) {
+    auto where = parse_endpoint(a.listen);
+    if (!where) return tl::unexpected(where.error());
+    a.for_head.listen = *where;
+    a.for_head.listens = true;
+  }
+  return head(std::move(a.for_head), more, events).run();
+}
+
+expected<void> join_command(arguments& a, const extensions& more, event_writer& events) {
+  auto where = parse_endpoint(a.head);
+  if (!where) return tl::unexpected(where.error());
+  a.for_join.head = *where;
+  return run_node(a.for_join, more, events);
+}
+
+expected<void> status_command(const arguments& a) {
+  auto where = parse_endpoint(a.head);
+  if (!where) return tl::unexpected(where.error());
+  auto answer = ask_status(*where);
+  if (!answer) return tl::unexpected(answer.error());
+  std::puts(answer->c_str());
+  return {};
+}
+
+expected<void> drain_command(const arguments& a) {
+  auto where = parse_endpoint(a.head);
+  if (!where) return tl::unexpected(where.error());
+  auto answer = ask_drain(*where, a.drained);
+  if (!answer) return tl::unexpected(answer.error());
+  std::printf("%s\n", nlohmann::json{{"node", *answer}, {"state", "draining"}}.dump().c_str());
+  return {};
+}
+
+/// Buffers of a step are freed and asked for again thousands of times: give none back to the system.
+void keep_memory() {
+  ::mallopt(M_MMAP_THRESHOLD, 1 << 30);
+  ::mallopt(M_TRIM_THRESHOLD, 1 << 30);
+  ::mallopt(M_TOP_PAD, 16 << 20);
+}
+
+} // namespace
+
+} // namespace node
+
+int node_main(int argc, char** argv, const extensions& more) {
+  using namespace node;
+  keep_memory();
+  arguments a;
+  CLI::App app{"One node of a troupe run. Usually started by the program troupe."};
+  app.require_subcommand(1);
+  auto* head = app.add_subcommand("head", "the process with router, optimizer, loader and coordinator");
+  declare_head(*head, a);
+  auto* join = app.add_subcommand("join", "a process with experts, which joins a head");
+  declare_join(*join, a);
+  auto* status = app.add_subcommand("status", "asks a head how its run stands; prints JSON");
+  status->add_option("--head", a.head, "HOST:PORT of the head")->required();
+  auto* drain = app.add_subcommand("drain", "asks a node to hand its experts over and leave");
+  drain->add_option("--head", a.head, "HOST:PORT of the head")->required();
+  drain->add_option("node", a.drained, "name or number of the node")->required();
+  auto* fingerprint = app.add_subcommand("fingerprint", "prints the numerics fingerprint of this machine and build");
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& e) {
+    return app.exit(e) == 0 ? 0 : 2;
+  }
+  event_writer events(head->parsed() ? a.for_head.events_fd : a.for_join.events_fd);
+  if (fingerprint->parsed()) {
+    prepare_compute_thread(1);
+    const auto f = numerics_fingerprint();
+    std::printf("%s  %s\n", f.hex.c_str(), f.text.c_str());
+    return 0;
+  }
+  initialise_caf();
+  if (head->parsed()) return exit_code(head_command(a, more, events), events);
+  if (join->parsed()) return exit_code(join_command(a, more, events), events);
+  if (status->parsed()) return exit_code(status_command(a), events);
+  return exit_code(drain_command(a), events);
+}
+
+} // namespace troupe

@@ -1,0 +1,46 @@
+#pragma once
+
+#include "model/configuration.hpp"
+
+#include <cstdint>
+#include <string>
+
+namespace troupe::node {
+
+/// Where a head listens or is found.
+struct endpoint {
+  std::string host = "127.0.0.1";
+  std::uint16_t port = 0;
+};
+
+/// What `troupe-node head` was told.
+struct head_options {
+  configuration config;
+  run_options run;
+  bool listens = false;
+  endpoint listen;
+  bool insecure = false;
+  std::string run_id;            ///< empty: drawn
+  std::string save_directory;
+  std::string model_directory;   ///< start from these parameters (eval: measure them)
+  std::string metrics_file;
+  std::string bench_file;
+  std::string predictions_file;
+  bool print_digest = false;
+  bool training = true;
+  std::uint64_t log_interval = 100;
+  int events_fd = -1;
+};
+
+/// What `troupe-node join` was told.
+struct join_options {
+  endpoint head;
+  std::string name;
+  std::string run_id;
+  std::string configuration_hash;
+  std::uint32_t compute_threads = 1;
+  double slowness = 1;
+  int events_fd = -1;
+};
+
+} // namespace troupe::node

@@ -1,0 +1,209 @@
+#include "launcher/node/recorder.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+namespace troupe::node {
+
+namespace {
+
+constexpr std::size_t rate_window = 64;
+constexpr double event_spacing_seconds = 0.05; ///< at most 20 events a second besides the log lines
+constexpr std::uint32_t collapse_window = 100; ///< steps without a token until an expert counts as dead for good
+
+double named(const step_record& r, const std::string& name) {
+  double sum = 0;
+  for (auto& layer : r.values)
+    if (auto i = layer.find(name); i != layer.end()) sum += i->second;
+  return r.values.empty() ? 0 : sum / static_cast<double>(r.values.size());
+}
+
+std::uint64_t dead_experts(const step_record& r) {
+  std::uint64_t dead = 0;
+  for (auto& layer : r.expert_rows) dead += static_cast<std::uint64_t>(std::ranges::count(layer, 0u));
+  return dead;
+}
+
+double max_over_mean(const std::vector<std::uint64_t>& rows) {
+  const auto sum = std::accumulate(rows.begin(), rows.end(), std::uint64_t{0});
+  if (sum == 0) return 0;
+  return static_cast<double>(*std::ranges::max_element(rows)) * static_cast<double>(rows.size()) / static_cast<double>(sum);
+}
+
+void add_layers(step_record& into, const microbatch_report& m, double weight) {
+  into.expert_rows.resize(std::max(into.expert_rows.size(), m.layers.size()));
+  into.values.resize(std::max(into.values.size(), m.layers.size()));
+  for (std::size_t l = 0; l < m.layers.size(); ++l) {
+    auto& rows = into.expert_rows[l];
+    rows.resize(std::max(rows.size(), m.layers[l].expert_rows.size()));
+    for (std::size_t e = 0; e < m.layers[l].expert_rows.size(); ++e) rows[e] += m.layers[l].expert_rows[e];
+    for (auto& v : m.layers[l].values) into.values[l][v.name] += weight * v.value;
+  }
+}
+
+} // namespace
+
+step_record record_of(const step_summary& summary) {
+  step_record r;
+  r.rows = summary.permission.rows;
+  std::vector<const microbatch_report*> ordered;
+  for (auto& replica : summary.replicas) {
+    for (auto& m : replica.microbatches) ordered.push_back(&m);
+    for (auto& p : replica.phases) r.phases[p.phase] += p.microseconds;
+    r.bytes_sent += replica.bytes_sent;
+    r.bytes_copied += replica.bytes_copied;
+  }
+  std::ranges::sort(ordered, {}, &microbatch_report::microbatch);
+  for (auto* m : ordered) {
+    const auto weight = static_cast<double>(m->rows) / static_cast<double>(r.rows);
+    r.loss += weight * m->loss;
+    r.correct += m->correct;
+    add_layers(r, *m, weight);
+  }
+  return r;
+}
+
+recorder::recorder(const head_options& options, std::uint64_t updates, std::uint64_t steps_per_epoch, event_writer& events)
+  : options_(options), updates_(updates), steps_per_epoch_(std::max<std::uint64_t>(1, steps_per_epoch)), events_(events) {
+  // nop
+}
+
+expected<void> recorder::open() {
+  if (options_.metrics_file.empty()) return {};
+  metrics_.open(options_.metrics_file, std::ios::trunc);
+  if (!metrics_)
+    return fail(error_code::unavailable, "--metrics-file: cannot write " + options_.metrics_file + "; choose a folder that exists and is writable");
+  return {};
+}
+
+double recorder::samples_per_second() const {
+  if (recent_.size() < 2 || recent_.back().seconds <= recent_.front().seconds) return 0;
+  std::uint64_t rows = 0;
+  for (std::size_t i = 1; i < recent_.size(); ++i) rows += recent_[i].rows;
+  return static_cast<double>(rows) / (recent_.back().seconds - recent_.front().seconds);
+}
+
+void recorder::take(const step_summary& summary, double seconds) {
+  const auto r = record_of(summary);
+  if (summary.permission.kind == step_kind::train)
+    training_step(summary, r, seconds);
+  else
+    evaluation_step(summary, r);
+}
+
+nlohmann::ordered_json recorder::step_event(const step_summary& summary, const step_record& r) const {
+  const auto& router = options_.config.model.router;
+  const auto aux = std::ranges::find_if(router.losses, [](auto& l) { return l.name != "z"; });
+  return {{"event", "step"}, {"step", steps_done_}, {"of", updates_}, {"epoch", (steps_done_ - 1) / steps_per_epoch_},
+          {"loss", r.loss}, {"aux", named(r, aux == router.losses.end() ? "switch" : aux->name)}, {"z", named(r, "z")},
+          {"lr", summary.permission.learning_rate}, {"samples_per_second", samples_per_second()},
+          {"expert_rows", r.expert_rows}, {"entropy", named(r, "entropy")}, {"dead_experts", dead_experts(r)},
+          {"phases_us", r.phases}, {"bytes_sent", r.bytes_sent}};
+}
+
+void recorder::training_step(const step_summary& summary, const step_record& r, double seconds) {
+  steps_done_ = summary.permission.ordinal + 1;
+  rows_total_ += r.rows;
+  seconds_total_ = seconds;
+  recent_.push_back({seconds, r.rows});
+  if (recent_.size() > rate_window) recent_.erase(recent_.begin());
+  if (steps_done_ == updates_ / 5 + 1) {
+    bench_begin_ = seconds;
+  } else if (steps_done_ > updates_ / 5 + 1) {
+    ++bench_steps_;
+    bench_rows_ += r.rows;
+    bench_end_ = seconds;
+    for (auto& [phase, us] : r.phases) bench_phases_[phase] += us;
+    bench_bytes_sent_ += r.bytes_sent;
+    bench_bytes_copied_ += r.bytes_copied;
+  }
+  watch_for_collapse(r);
+  write_metrics(summary, r);
+  const auto logged = options_.log_interval > 0 && steps_done_ % options_.log_interval == 0;
+  const auto due = seconds - last_event_seconds_ >= event_spacing_seconds || steps_done_ == updates_;
+  if (!logged && !due) return;
+  last_event_seconds_ = seconds;
+  last_ = step_event(summary, r);
+  events_.write(last_);
+}
+
+void recorder::evaluation_step(const step_summary& summary, const step_record& r) {
+  auto& e = evaluation_;
+  e.loss += r.loss * static_cast<double>(r.rows);
+  e.rows += r.rows;
+  e.correct += r.correct;
+  e.expert_rows.resize(r.expert_rows.size());
+  for (std::size_t l = 0; l < r.expert_rows.size(); ++l) {
+    e.expert_rows[l].resize(r.expert_rows[l].size());
+    for (std::size_t i = 0; i < r.expert_rows[l].size(); ++i) e.expert_rows[l][i] += r.expert_rows[l][i];
+  }
+  if (!summary.entry.last_of_evaluation) return;
+  const auto rows = static_cast<double>(e.rows);
+  nlohmann::ordered_json event{{"event", "evaluation"}, {"accuracy", e.correct / rows}, {"loss", e.loss / rows},
+                               {"rows", e.rows}, {"epoch", summary.entry.updates_before / steps_per_epoch_},
+                               {"expert_rows", e.expert_rows}};
+  events_.write(event);
+  if (metrics_.is_open()) metrics_ << event.dump() << '\n' << std::flush;
+  evaluation_ = {};
+}
+
+void recorder::watch_for_collapse(const step_record& r) {
+  silent_.resize(r.expert_rows.size());
+  std::uint64_t dead = 0;
+  std::uint64_t experts = 0;
+  for (std::size_t l = 0; l < r.expert_rows.size(); ++l) {
+    silent_[l].resize(r.expert_rows[l].size());
+    for (std::size_t e = 0; e < r.expert_rows[l].size(); ++e) {
+      silent_[l][e] = r.expert_rows[l][e] == 0 ? silent_[l][e] + 1 : 0;
+      dead += silent_[l][e] >= collapse_window;
+      ++experts;
+    }
+  }
+  if (dead == 0 || std::exchange(warned_, true)) return;
+  events_.write({{"event", "warning"},
+                 {"text", "routing collapses: " + std::to_string(dead) + " of " + std::to_string(experts)
+                            + " experts got no token in the last " + std::to_string(collapse_window)
+                            + " steps; raise --router-aux-loss-coef (0.1, say) or choose more experts per token"}});
+}
+
+void recorder::write_metrics(const step_summary& summary, const step_record& r) {
+  if (!metrics_.is_open()) return;
+  auto line = step_event(summary, r);
+  line["gradient_norm"] = summary.gradient_norm;
+  line["bytes_copied"] = r.bytes_copied;
+  auto& layers = line["layers"] = nlohmann::ordered_json::array();
+  for (std::size_t l = 0; l < r.expert_rows.size(); ++l) {
+    nlohmann::ordered_json layer{{"expert_rows", r.expert_rows[l]}, {"load_max_over_mean", max_over_mean(r.expert_rows[l])},
+                                 {"dead_experts", std::ranges::count(r.expert_rows[l], 0u)}};
+    for (auto& [name, value] : r.values[l]) layer[name] = value;
+    layers.push_back(std::move(layer));
+  }
+  metrics_ << line.dump() << '\n';
+  if (steps_done_ == updates_) metrics_ << std::flush;
+}
+
+nlohmann::ordered_json recorder::progress() const {
+  return last_.is_null() ? nlohmann::ordered_json::object() : last_;
+}
+
+expected<void> recorder::write_bench() const {
+  if (options_.bench_file.empty()) return {};
+  const auto steps = static_cast<double>(std::max<std::uint64_t>(1, bench_steps_));
+  const auto seconds = std::max(1e-9, bench_end_ - bench_begin_);
+  nlohmann::ordered_json phases = nlohmann::ordered_json::object();
+  for (auto& [phase, us] : bench_phases_) phases[phase] = us / steps;
+  std::ofstream file(options_.bench_file);
+  file << nlohmann::ordered_json{{"samples_per_second", static_cast<double>(bench_rows_) / seconds},
+                                 {"ms_per_step", 1e3 * seconds / steps},
+                                 {"steps", bench_steps_},
+                                 {"phases_us", phases},
+                                 {"payload_bytes_copied_per_step", static_cast<double>(bench_bytes_copied_) / steps},
+                                 {"bytes_sent_per_step", static_cast<double>(bench_bytes_sent_) / steps}}
+            .dump(2)
+       << '\n';
+  if (!file) return fail(error_code::unavailable, "--bench-json: cannot write " + options_.bench_file);
+  return {};
+}
+
+} // namespace troupe::node

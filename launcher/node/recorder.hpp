@@ -1,0 +1,86 @@
+#pragma once
+
+#include "actors/optimizer/core.hpp"
+#include "launcher/node/event_writer.hpp"
+#include "launcher/node/options.hpp"
+
+#include <nlohmann/json.hpp>
+
+#include <cstdint>
+#include <fstream>
+#include <map>
+#include <string>
+#include <vector>
+
+namespace troupe::node {
+
+/// One step's numbers, summed over its microbatches in plan order.
+struct step_record {
+  double loss = 0;                                     ///< mean task loss over the rows
+  double correct = 0;
+  std::uint64_t rows = 0;
+  std::vector<std::vector<std::uint64_t>> expert_rows; ///< by layer
+  std::vector<std::map<std::string, double>> values;   ///< by layer: row-weighted means
+  std::map<std::string, double> phases;                ///< µs, summed over replicas
+  std::uint64_t bytes_sent = 0;
+  std::uint64_t bytes_copied = 0;
+};
+
+step_record record_of(const step_summary& summary);
+
+/// Turns step summaries into events, metrics lines and the benchmark file.
+class recorder {
+public:
+  recorder(const head_options& options, std::uint64_t updates, std::uint64_t steps_per_epoch, event_writer& events);
+
+  expected<void> open();
+
+  /// `seconds`: since the run's first plan.
+  void take(const step_summary& summary, double seconds);
+
+  /// Means over the training steps after the first fifth, for `--bench-json`.
+  expected<void> write_bench() const;
+
+  /// What `troupe status` shows of the run's progress.
+  nlohmann::ordered_json progress() const;
+
+  double samples_per_second() const;
+
+private:
+  void training_step(const step_summary& summary, const step_record& r, double seconds);
+  void evaluation_step(const step_summary& summary, const step_record& r);
+  void watch_for_collapse(const step_record& r);
+  void write_metrics(const step_summary& summary, const step_record& r);
+  nlohmann::ordered_json step_event(const step_summary& summary, const step_record& r) const;
+
+  /// A training step as far as rates need it.
+  struct mark {
+    double seconds = 0;
+    std::uint64_t rows = 0;
+  };
+
+  const head_options& options_;
+  std::uint64_t updates_;
+  std::uint64_t steps_per_epoch_;
+  event_writer& events_;
+  std::ofstream metrics_;
+  std::vector<mark> recent_;              ///< the last 64 training steps
+  std::uint64_t rows_total_ = 0;
+  double seconds_total_ = 0;
+  double last_event_seconds_ = -1;
+  std::uint64_t steps_done_ = 0;
+  step_record evaluation_;
+  std::vector<std::vector<std::uint32_t>> silent_; ///< by layer and expert: steps in a row without a token
+  bool warned_ = false;
+  nlohmann::ordered_json last_;
+  // Benchmark sums after the warm-up.
+  std::uint64_t bench_steps_ = 0;
+  std::uint64_t bench_rows_ = 0;
+  double bench_begin_ = 0;
+  double bench_end_ = 0;
+  std::map<std::string, double> bench_phases_;
+  std::uint64_t bench_bytes_sent_ = 0;
+  std::uint64_t bench_bytes_copied_ = 0;
+};
+
+} // namespace troupe::node

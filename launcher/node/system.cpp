@@ -1,0 +1,66 @@
+#include "launcher/node/system.hpp"
+
+#include "model/factory.hpp"
+
+#include <caf/init_global_meta_objects.hpp>
+#include <caf/io/middleman.hpp>
+
+#include <future>
+#include <memory>
+#include <thread>
+
+namespace troupe::node {
+
+void initialise_caf() {
+  caf::init_global_meta_objects<caf::id_block::troupe>();
+  caf::init_global_meta_objects<caf::id_block::troupe_actors>();
+  caf::io::middleman::init_global_meta_objects();
+  caf::core::init_global_meta_objects();
+}
+
+system_config::system_config(std::size_t threads) {
+  load<caf::io::middleman>();
+  set("caf.scheduler.policy", "sharing");
+  set("caf.scheduler.max-threads", threads);
+  set("caf.scheduler.max-throughput", std::size_t{16});
+  set("caf.middleman.workers", std::size_t{0});
+  set("caf.middleman.heartbeat-interval", caf::timespan{std::chrono::milliseconds(500)});
+  set("caf.middleman.connection-timeout", caf::timespan{std::chrono::seconds(30)});
+  set("caf.logger.console.verbosity", "quiet");
+  set("caf.logger.file.verbosity", "quiet");
+}
+
+expected<coordinator_actor> find_coordinator(caf::actor_system& system, const endpoint& where) {
+  const auto place = where.host + ":" + std::to_string(where.port);
+  auto promise = std::make_shared<std::promise<caf::expected<coordinator_actor>>>();
+  auto answer = promise->get_future();
+  std::thread([&system, promise, where] {
+    promise->set_value(system.middleman().remote_actor<coordinator_actor>(where.host, where.port));
+  }).detach(); // a host that accepts and never answers would hold us for ever
+  if (answer.wait_for(answer_deadline) != std::future_status::ready)
+    return fail(error_code::unavailable, "[join] " + place + ": no answer within "
+                                           + std::to_string(answer_deadline.count())
+                                           + " s; is it a troupe head that listens there?");
+  auto found = answer.get();
+  if (!found)
+    return fail(error_code::unavailable, "[join] " + place + ": cannot be reached (" + to_string(found.error())
+                                           + "); check the address and that the run is still going");
+  return std::move(*found);
+}
+
+std::string text_of(const caf::error& e) {
+  if (e.context().size() == 1 && e.context().match_element<std::string>(0)) return e.context().get_as<std::string>(0);
+  return to_string(e);
+}
+
+workplace make_workplace(std::uint32_t compute_threads, std::uint32_t intra_op_threads, std::uint32_t delay_ms_max,
+                         double slowness) {
+  workplace result;
+  result.office = std::make_shared<post_office>(delay_ms_max);
+  result.prepare_thread = [intra_op_threads] { prepare_compute_thread(intra_op_threads); };
+  result.pool = std::make_shared<compute_pool>(compute_threads, result.prepare_thread);
+  result.slowness = slowness;
+  return result;
+}
+
+} // namespace troupe::node

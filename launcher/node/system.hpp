@@ -1,0 +1,38 @@
+#pragma once
+
+#include "actors/shell/actors.hpp"
+#include "launcher/node/options.hpp"
+#include "messages/error.hpp"
+
+#include <caf/actor_system.hpp>
+#include <caf/actor_system_config.hpp>
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+
+namespace troupe::node {
+
+/// Registers all message types with CAF. Before the first actor system, once per process.
+void initialise_caf();
+
+/// One I/O thread, a small scheduler of `threads`, explicit heartbeats. Loopback only unless told otherwise.
+class system_config : public caf::actor_system_config {
+public:
+  explicit system_config(std::size_t threads);
+};
+
+/// How long clients and joining nodes wait for an answer from the head.
+constexpr std::chrono::seconds answer_deadline{10};
+
+/// The coordinator at `where`. Blocks, at most `answer_deadline`.
+expected<coordinator_actor> find_coordinator(caf::actor_system& system, const endpoint& where);
+
+/// The text of a CAF error that one of our actors made, or CAF's own words.
+std::string text_of(const caf::error& e);
+
+/// Compute pool, post office and thread set-up of this process.
+workplace make_workplace(std::uint32_t compute_threads, std::uint32_t intra_op_threads, std::uint32_t delay_ms_max,
+                         double slowness);
+
+} // namespace troupe::node
