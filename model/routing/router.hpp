@@ -1,11 +1,9 @@
 #pragma once
 
 #include "messages/error.hpp"
-#include "messages/tensor.hpp"
 #include "model/configuration.hpp"
 
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -25,25 +23,59 @@ struct matrix_view {
   }
 };
 
+/// What a router asks of the trunk, and how the losses see it.
+struct router_needs {
+  enum class id_kind { none, token, label };
+  enum class draw_kind { none, uniform_token, uniform_logit, normal_logit }; ///< [T], [T, E], [T, E]
+  enum class bias_rule { none, balance, quantile };
+  enum class score_kind { softmax, sigmoid };
+
+  std::int64_t slots = 1;                    ///< k, with which the losses count
+  bool gate = true;                          ///< has a weight Wg, and so logits
+  bool noise_gate = false;                   ///< has a weight Wn, and so noise logits
+  bool plain_top_k = false;                  ///< `routing::counts` are those of a plain top-k of the unbiased scores
+  id_kind ids = id_kind::none;
+  draw_kind draws = draw_kind::none;         ///< only drawn in training
+  bias_rule bias = bias_rule::none;          ///< balance: §2.2 from counts; quantile: §2.10 from thresholds
+  score_kind score = score_kind::softmax;    ///< of the balance losses
+};
+
 /// What a router sees of one microbatch. T tokens, E experts.
 template <class Real>
 struct routing_input {
-  matrix_view<Real> logits;          ///< z [T, E]; empty for routers without a gate
-  matrix_view<Real> noise_logits;    ///< x·Wnᵀ [T, E], `noisy_top_k` only
-  std::span<const Real> bias;        ///< [E], routers with a selection bias
-  std::span<const std::int64_t> ids; ///< [T], token ids (hash) or labels (task): what the router asked for
-  std::span<const Real> draws;       ///< what `draws_wanted` asked for: uniform or normal, row-major
+  matrix_view<Real> logits;            ///< z [T, E], finite; without data for routers without a gate (rows and columns are set)
+  matrix_view<Real> probabilities;     ///< softmax(z) [T, E]
+  std::span<const Real> log_partition; ///< ln Σ exp z [T]
+  matrix_view<Real> noise_logits;      ///< x·Wnᵀ [T, E], if `noise_gate`
+  std::span<const Real> bias;          ///< [E], if `bias`
+  std::span<const std::int64_t> ids;   ///< [T], if `ids`
+  std::span<const Real> draws;         ///< what `draws` asked for, row-major; empty outside training
   bool training = true;
 };
 
-/// Where every token goes. Slots are best first; an unused slot has expert -1 and gate 0.
+/// A named intermediate value of a router, e.g. the noisy logits "H" [T, E].
+template <class Real>
+struct routing_detail {
+  std::string name;
+  std::int64_t rows = 0;
+  std::int64_t columns = 0;
+  std::vector<Real> values;
+};
+
+/// Where every token goes. Slots are best first.
 template <class Real>
 struct routing {
   std::int64_t tokens = 0;
-  std::int64_t slots = 0;              ///< k
-  std::vector<std::int32_t> experts;   ///< [T, k]
-  std::vector<Real> gates;             ///< [T, k]
-  std::vector<std::uint64_t> counts;   ///< [E] n_e: choices before dropping
+  std::int64_t slots = 0;              ///< per token; differs from `router_needs::slots` for expert choice
+  std::vector<std::int32_t> experts;   ///< [T, slots]; -1: no choice
+  std::vector<Real> gates;             ///< [T, slots]; 0 where there is no choice
+  std::vector<std::uint8_t> used;      ///< [T, slots]; empty: every slot with an expert. A chosen slot may be out of use (gshard)
+  std::vector<std::uint64_t> counts;   ///< [E] n_e: choices before dropping, unused ones included
+  std::vector<routing_detail<Real>> details;
+
+  bool in_use(std::int64_t slot) const {
+    return experts[slot] >= 0 && (used.empty() || used[slot] != 0);
+  }
 };
 
 /// Gradients that a router owes. Both [T, E]; `noise_logits` empty unless the router has them.
@@ -60,16 +92,11 @@ class router {
 public:
   virtual ~router() = default;
 
-  /// Random numbers per microbatch that `route` reads in training: none, uniform [T], uniform [T, E] or normal [T, E].
-  enum class draw_kind { none, uniform_token, uniform_logit, normal_logit };
-
-  virtual draw_kind draws_wanted() const {
-    return draw_kind::none;
-  }
+  virtual router_needs needs() const = 0;
 
   virtual routing<Real> route(const routing_input<Real>& in) const = 0;
 
-  /// out += ∂L/∂z, given ĝ = ∂L/∂gate per slot ([T, k], 0 for unused slots). Selection carries no gradient.
+  /// out += ∂L/∂z, given ĝ = ∂L/∂gate per slot ([T, slots], 0 for slots not in use). Selection carries no gradient.
   virtual void backward(const routing_input<Real>& in, const routing<Real>& forward, std::span<const Real> gate_gradient,
                         logit_gradient<Real>& out) const = 0;
 };

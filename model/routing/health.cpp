@@ -1,0 +1,64 @@
+#include "model/routing/health.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+
+namespace troupe {
+
+load_health health_of(std::span<const std::uint64_t> counts) {
+  load_health out;
+  double sum = 0;
+  for (const auto n : counts) {
+    sum += static_cast<double>(n);
+    out.dead_experts += n == 0;
+  }
+  if (counts.empty() || sum == 0)
+    return out;
+  const double mean = sum / static_cast<double>(counts.size());
+  const auto [low, high] = std::minmax_element(counts.begin(), counts.end());
+  out.load_max_over_mean = static_cast<double>(*high) / mean;
+  out.load_min_over_mean = static_cast<double>(*low) / mean;
+  out.balancedness = 1 / out.load_max_over_mean;
+  double square = 0;
+  for (const auto n : counts) {
+    const double distance = static_cast<double>(n) - mean;
+    square += distance * distance;
+    const double share = static_cast<double>(n) / sum;
+    out.load_entropy_nats -= n == 0 ? 0.0 : share * std::log(share);
+  }
+  out.load_cv_population = std::sqrt(square / static_cast<double>(counts.size())) / mean;
+  return out;
+}
+
+template <class Real>
+double router_entropy(matrix_view<Real> logits, matrix_view<Real> probabilities, std::span<const Real> log_partition) {
+  double sum = 0;
+  for (std::int64_t t = 0; t < logits.rows; ++t) {
+    Real inner = 0;
+    for (std::int64_t e = t * logits.columns; e < (t + 1) * logits.columns; ++e)
+      inner += probabilities.data[e] * (logits.data[e] - log_partition[t]);
+    sum -= static_cast<double>(inner);
+  }
+  return logits.rows == 0 ? 0.0 : sum / static_cast<double>(logits.rows);
+}
+
+std::optional<std::string> collapse_warning(std::span<const std::uint64_t> counts, std::int64_t slots) {
+  const auto health = health_of(counts);
+  const auto experts = static_cast<double>(counts.size());
+  const double worst = experts / static_cast<double>(std::max<std::int64_t>(slots, 1)); // one expert takes every token
+  const bool crowded = worst > 2 && health.load_max_over_mean > worst / 2;
+  if (health.load_max_over_mean == 0 || (health.dead_experts == 0 && !crowded))
+    return std::nullopt;
+  char text[320];
+  std::snprintf(text, sizeof text,
+                "routing collapsed: %llu of %zu experts got no token, the busiest %.1f times the mean; raise the balance loss "
+                "(--router-aux-loss-coef 0.1), use more experts per token, or a router that balances itself (sigmoid_bias, sinkhorn, expert_choice)",
+                static_cast<unsigned long long>(health.dead_experts), counts.size(), health.load_max_over_mean);
+  return text;
+}
+
+template double router_entropy(matrix_view<float>, matrix_view<float>, std::span<const float>);
+template double router_entropy(matrix_view<double>, matrix_view<double>, std::span<const double>);
+
+} // namespace troupe

@@ -1,0 +1,59 @@
+#pragma once
+
+#include "messages/error.hpp"
+#include "model/routing/router.hpp"
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace troupe {
+
+/// What a loss sees of one layer and microbatch. T tokens, E experts.
+template <class Real>
+struct loss_input {
+  matrix_view<Real> logits;              ///< z [T, E]
+  matrix_view<Real> probabilities;       ///< softmax(z) [T, E]
+  std::span<const Real> log_partition;   ///< [T]
+  matrix_view<Real> noise_logits;        ///< x·Wnᵀ [T, E]: importance, load
+  std::span<const Real> normal;          ///< ε [T, E]; empty: no draw
+  std::span<const std::uint64_t> counts; ///< [E] counts of a plain top-k of the unbiased scores, if known already
+};
+
+/// Which loss, and with what: the options that its formula reads (§3).
+struct loss_formula {
+  std::string name;                       ///< switch | first_choice | hf | sequence | z | variance | nanomoe | tutel_load_importance | importance | load
+  std::int64_t k = 1;
+  router_needs::score_kind score = router_needs::score_kind::softmax; ///< switch, sequence
+  std::vector<std::int64_t> rows = {};    ///< switch: consecutive block sizes; empty: one block
+  std::int64_t sequences = 1;             ///< sequence: that many equal consecutive parts
+  double noise = 1;                       ///< tutel_load_importance
+  double noise_floor = 1e-2;              ///< importance, load
+};
+
+/// A loss on the router with its hand-written gradient. Formulas, values at balance, sources: docs/routing.md.
+/// Threading: const methods may run concurrently.
+template <class Real>
+class router_loss {
+public:
+  virtual ~router_loss() = default;
+
+  /// The unscaled value. out += scale · ∂value/∂z (and ∂/∂raw), unless `out` is null. Sums over tokens are fp64.
+  virtual double evaluate(const loss_input<Real>& in, double scale, logit_gradient<Real>* out) const = 0;
+
+  /// Sums over tokens behind importance and load [E]; empty for the others.
+  virtual std::vector<double> sums(const loss_input<Real>&) const {
+    return {};
+  }
+};
+
+/// Refuses unknown names and sizes that the formula does not allow, with one line.
+template <class Real>
+expected<std::unique_ptr<router_loss<Real>>> make_loss(const loss_formula& formula, std::int64_t experts);
+
+/// The value at perfect balance: what a logged loss is compared with.
+double value_at_balance(const loss_formula& formula, std::int64_t experts);
+
+} // namespace troupe
