@@ -34,15 +34,13 @@ struct stream {
 };
 
 void close_if_open(int& descriptor) {
-  if (descriptor >= 0)
-    ::close(descriptor);
+  if (descriptor >= 0) ::close(descriptor);
   descriptor = -1;
 }
 
 void open_pipe(stream& target) {
   int ends[2];
-  if (::pipe2(ends, O_CLOEXEC) != 0)
-    throw std::runtime_error(std::string("pipe: ") + std::strerror(errno));
+  if (::pipe2(ends, O_CLOEXEC) != 0) throw std::runtime_error(std::string("pipe: ") + std::strerror(errno));
   target.reader = ends[0];
   target.writer = ends[1];
 }
@@ -61,32 +59,28 @@ std::vector<std::string> merged_environment(const process_options& options) {
   std::vector<std::string> entries;
   auto overridden = [&](const std::string& entry) {
     for (const auto& [name, value] : options.environment)
-      if (entry.rfind(name + "=", 0) == 0)
-        return true;
+      if (entry.rfind(name + "=", 0) == 0) return true;
     return false;
   };
   for (char** entry = environ; *entry != nullptr; ++entry)
-    if (!overridden(*entry))
-      entries.emplace_back(*entry);
-  for (const auto& [name, value] : options.environment)
-    entries.push_back(name + "=" + value);
+    if (!overridden(*entry)) entries.emplace_back(*entry);
+  for (const auto& [name, value] : options.environment) entries.push_back(name + "=" + value);
   return entries;
 }
 
 std::vector<char*> pointers_to(std::vector<std::string>& words) {
   std::vector<char*> pointers;
-  for (auto& word : words)
-    pointers.push_back(word.data());
+  for (auto& word : words) pointers.push_back(word.data());
   pointers.push_back(nullptr);
   return pointers;
 }
 
 /// The child between fork and exec: only async-signal-safe calls.
-[[noreturn]] void become(char** arguments, char** environment, const char* directory, int out, int err, pid_t parent) {
+[[noreturn]] void become(char** arguments, char** environment, const char* directory, int out, int err,
+                         pid_t parent) {
   ::setpgid(0, 0);
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-  if (::getppid() != parent)
-    ::_exit(127);
+  if (::getppid() != parent) ::_exit(127);
   sigset_t none;
   ::sigemptyset(&none);
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
@@ -94,8 +88,7 @@ std::vector<char*> pointers_to(std::vector<std::string>& words) {
   ::dup2(null, STDIN_FILENO);
   ::dup2(out, STDOUT_FILENO);
   ::dup2(err, STDERR_FILENO);
-  if (*directory != '\0' && ::chdir(directory) != 0)
-    ::_exit(126);
+  if (*directory != '\0' && ::chdir(directory) != 0) ::_exit(126);
   environ = environment;
   ::execvp(arguments[0], arguments);
   ::_exit(127);
@@ -118,8 +111,7 @@ struct process::state {
   void take_from(stream& source) {
     char buffer[65536];
     const auto size = ::read(source.reader, buffer, sizeof buffer);
-    if (size < 0 && errno == EINTR)
-      return;
+    if (size < 0 && errno == EINTR) return;
     const std::lock_guard lock(mutex);
     if (size <= 0) // a pseudo-terminal answers EIO once its last user is gone
       source.ended = true;
@@ -131,12 +123,9 @@ struct process::state {
   void read_all() {
     while (!out.ended || !err.ended) {
       pollfd polled[2] = {{out.ended ? -1 : out.reader, POLLIN, 0}, {err.ended ? -1 : err.reader, POLLIN, 0}};
-      if (::poll(polled, 2, -1) < 0 && errno != EINTR)
-        return;
-      if (polled[0].revents != 0)
-        take_from(out);
-      if (polled[1].revents != 0)
-        take_from(err);
+      if (::poll(polled, 2, -1) < 0 && errno != EINTR) return;
+      if (polled[0].revents != 0) take_from(out);
+      if (polled[1].revents != 0) take_from(err);
     }
   }
 
@@ -155,14 +144,13 @@ struct process::state {
   }
 
   ~state() {
-    // The group outlives its leader, so this also ends what the program left behind; without members it does nothing.
+    // The group outlives its leader, so this also ends what the program left behind; without members it does
+    // nothing.
     if (pid > 0) {
       ::kill(-pid, SIGKILL);
-      if (!status)
-        ::waitpid(pid, nullptr, 0);
+      if (!status) ::waitpid(pid, nullptr, 0);
     }
-    if (reading.joinable())
-      reading.join();
+    if (reading.joinable()) reading.join();
     close_if_open(out.reader);
     close_if_open(err.reader);
   }
@@ -194,9 +182,9 @@ process process::start(const std::vector<std::string>& arguments, const process_
   const auto parent = ::getpid();
   made->pid = ::fork();
   if (made->pid == 0)
-    become(word_pointers.data(), entry_pointers.data(), options.directory.c_str(), made->out.writer, err, parent);
-  if (made->pid < 0)
-    throw std::runtime_error(std::string("fork: ") + std::strerror(errno));
+    become(word_pointers.data(), entry_pointers.data(), options.directory.c_str(), made->out.writer, err,
+           parent);
+  if (made->pid < 0) throw std::runtime_error(std::string("fork: ") + std::strerror(errno));
   ::setpgid(made->pid, made->pid);
   close_if_open(made->out.writer);
   close_if_open(made->err.writer);
@@ -219,8 +207,7 @@ std::string process::errors() const {
 }
 
 void process::send(int signal) const {
-  if (!state_->status)
-    ::kill(state_->pid, signal);
+  if (!state_->status) ::kill(state_->pid, signal);
 }
 
 void process::send_to_group(int signal) const {
@@ -237,8 +224,7 @@ void process::resize_terminal(int columns) const {
 
 std::optional<exit_status> process::wait(milliseconds deadline) {
   const auto end = clock::now() + deadline;
-  if (!wait_until([this] { return state_->collect(); }, deadline))
-    return std::nullopt;
+  if (!wait_until([this] { return state_->collect(); }, deadline)) return std::nullopt;
   // A descendant that lives on may hold the streams open: read what comes until the deadline, not for ever.
   std::unique_lock lock(state_->mutex);
   state_->changed.wait_until(lock, end, [this] { return state_->out.ended && state_->err.ended; });
@@ -253,7 +239,8 @@ bool process::wait_for_errors(const std::string& text, milliseconds deadline) {
   return state_->wait_for(state_->err, text, deadline);
 }
 
-finished_process run(const std::vector<std::string>& arguments, milliseconds deadline, const process_options& options) {
+finished_process run(const std::vector<std::string>& arguments, milliseconds deadline,
+                     const process_options& options) {
   const auto begin = clock::now();
   auto child = process::start(arguments, options);
   finished_process result;
@@ -273,8 +260,7 @@ finished_process run(const std::vector<std::string>& arguments, milliseconds dea
 bool wait_until(const std::function<bool()>& condition, milliseconds deadline) {
   const auto end = clock::now() + deadline;
   while (!condition()) {
-    if (clock::now() >= end)
-      return false;
+    if (clock::now() >= end) return false;
     std::this_thread::sleep_for(milliseconds(2));
   }
   return true;

@@ -26,13 +26,14 @@ struct exit_status {
 struct process_options {
   std::vector<std::pair<std::string, std::string>> environment; ///< set on top of the test's own
   std::string directory;                                        ///< working directory; empty: the test's own
-  bool terminal = false;    ///< stdout and stderr are one pseudo-terminal (both appear in output())
+  bool terminal = false; ///< stdout and stderr are one pseudo-terminal (both appear in output())
   int terminal_columns = 80;
 };
 
-/// A program run by a test. Its stdout and stderr are read by a thread, so that it never blocks on a full pipe. It is the
-/// leader of a process group of its own; the destructor kills that group, and the kernel kills the program if the test
-/// itself dies. Start it from the test's main thread: the kernel's rule follows the thread that started it.
+/// A program run by a test. Its stdout and stderr are read by a thread, so that it never blocks on a full
+/// pipe. It is the leader of a process group of its own; the destructor kills that group, and the kernel
+/// kills the program if the test itself dies. Start it from the test's main thread: the kernel's rule follows
+/// the thread that started it.
 class process {
 public:
   /// Starts `arguments[0]` (a path, or a name found through PATH). Throws std::runtime_error when it cannot.
@@ -53,9 +54,11 @@ public:
   /// Changes the pseudo-terminal's width and lets the program know.
   void resize_terminal(int columns) const;
 
-  /// Waits for the end; nullopt when the deadline passes first. Afterwards output() and errors() are complete.
+  /// Waits for the end; nullopt when the deadline passes first. Afterwards output() and errors() are
+  /// complete.
   std::optional<exit_status> wait(milliseconds deadline);
-  /// Waits until stdout (or stderr) contains `text`; false when the deadline passes or the stream ends without it.
+  /// Waits until stdout (or stderr) contains `text`; false when the deadline passes or the stream ends
+  /// without it.
   bool wait_for_output(const std::string& text, milliseconds deadline);
   bool wait_for_errors(const std::string& text, milliseconds deadline);
 
@@ -75,7 +78,8 @@ struct finished_process {
 };
 
 /// Runs a program to its end, at most until the deadline.
-finished_process run(const std::vector<std::string>& arguments, milliseconds deadline, const process_options& options = {});
+finished_process run(const std::vector<std::string>& arguments, milliseconds deadline,
+                     const process_options& options = {});
 
 /// Polls until the condition holds; false when the deadline passes first.
 bool wait_until(const std::function<bool()>& condition, milliseconds deadline);

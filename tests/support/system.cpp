@@ -13,7 +13,8 @@ namespace fs = std::filesystem;
 
 namespace {
 
-/// State letter and parent of a process, from /proc/<pid>/stat: `pid (name) state parent …`, where the name may hold anything.
+/// State letter and parent of a process, from /proc/<pid>/stat: `pid (name) state parent …`, where the name
+/// may hold anything.
 struct process_entry {
   char state = 'X';
   pid_t parent = 0;
@@ -23,8 +24,7 @@ process_entry entry_of(pid_t pid) {
   process_entry entry;
   const auto text = read_file("/proc/" + std::to_string(pid) + "/stat");
   const auto name_end = text.rfind(')');
-  if (name_end == std::string::npos)
-    return entry;
+  if (name_end == std::string::npos) return entry;
   std::istringstream fields(text.substr(name_end + 1));
   fields >> entry.state >> entry.parent;
   return entry;
@@ -37,11 +37,9 @@ std::vector<pid_t> children_of(pid_t pid) {
   std::error_code ignored;
   for (const auto& item : fs::directory_iterator("/proc", ignored)) {
     const auto name = item.path().filename().string();
-    if (name.find_first_not_of("0123456789") != std::string::npos)
-      continue;
+    if (name.find_first_not_of("0123456789") != std::string::npos) continue;
     const auto candidate = static_cast<pid_t>(std::stol(name));
-    if (entry_of(candidate).parent == pid)
-      children.push_back(candidate);
+    if (entry_of(candidate).parent == pid) children.push_back(candidate);
   }
   return children;
 }
@@ -54,8 +52,7 @@ bool is_running(pid_t pid) {
 std::vector<std::string> command_line_of(pid_t pid) {
   std::vector<std::string> words;
   std::istringstream text(read_file("/proc/" + std::to_string(pid) + "/cmdline"));
-  for (std::string word; std::getline(text, word, '\0');)
-    words.push_back(word);
+  for (std::string word; std::getline(text, word, '\0');) words.push_back(word);
   return words;
 }
 

@@ -1,0 +1,36 @@
+#pragma once
+
+#include "messages/error.hpp"
+
+#include <optional>
+#include <string>
+#include <vector>
+
+/// Words to people: results on stdout, errors and warnings on stderr as one line each.
+namespace troupe::launcher {
+
+constexpr int exit_success = 0;
+constexpr int exit_failure = 1;
+constexpr int exit_usage = 2;
+constexpr int exit_interrupted = 130;
+
+/// 2 for `usage`, 1 for everything else.
+int exit_code_of(error_code code);
+
+/// `troupe: error: …`; line ends in the text become blanks. Returns the exit code.
+int print_error(const error& problem);
+/// `troupe: warning: …`
+void print_warning(const std::string& text);
+/// `troupe: …` on stderr.
+void print_notice(const std::string& text);
+/// Lines that a process left on its stderr, under an error: `  node-1: …`.
+void print_last_words(const std::string& name, const std::vector<std::string>& lines);
+
+/// What ended a run, and what the process at fault said last.
+struct failure {
+  error problem;
+  std::string name;
+  std::vector<std::string> last_words;
+};
+
+} // namespace troupe::launcher

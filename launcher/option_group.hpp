@@ -1,0 +1,55 @@
+#pragma once
+
+#include <CLI/App.hpp>
+#include <CLI/Option.hpp>
+
+#include <cstdint>
+#include <limits>
+#include <string>
+#include <type_traits>
+
+namespace troupe::launcher {
+
+/// Refuses everything but a whole number from 0 to `max`, in our words. Takes leading zeros off: CLI11 would
+/// read octal.
+CLI::Validator whole_number(std::uint64_t max);
+/// Refuses everything but a finite number.
+CLI::Validator finite_number();
+
+/// Adds options to a command under one heading of its help. The target's value at that moment is the default
+/// shown.
+class option_group {
+public:
+  option_group(CLI::App& command, std::string heading) : command_(command), heading_(std::move(heading)) {}
+
+  CLI::Option* text(const std::string& flag, std::string& target, const std::string& placeholder,
+                    const std::string& meaning) {
+    return add(flag, target, placeholder, meaning);
+  }
+
+  template <class T>
+  CLI::Option* number(const std::string& flag, T& target, const std::string& meaning) {
+    if constexpr (std::is_floating_point_v<T>)
+      return add(flag, target, "X", meaning)->check(finite_number());
+    else
+      return add(flag, target, "N", meaning)
+        ->transform(whole_number(static_cast<std::uint64_t>(std::numeric_limits<T>::max())));
+  }
+
+  CLI::Option* toggle(const std::string& flags, bool& target, const std::string& meaning) {
+    return command_.add_flag(flags, target, meaning)->group(heading_);
+  }
+
+private:
+  template <class T>
+  CLI::Option* add(const std::string& flag, T& target, const std::string& placeholder,
+                   const std::string& meaning) {
+    auto* option = command_.add_option(flag, target, meaning);
+    return option->group(heading_)->type_name(placeholder)->capture_default_str()->take_last();
+  }
+
+  CLI::App& command_;
+  std::string heading_;
+};
+
+} // namespace troupe::launcher

@@ -1,0 +1,92 @@
+#pragma once
+
+#include "messages/error.hpp"
+#include "model/configuration.hpp"
+
+#include <cstdint>
+#include <string>
+
+namespace CLI {
+class App;
+} // namespace CLI
+
+/// What each command takes. The structs are filled by CLI11 and, for `--config`, from TOML; finish() turns
+/// the rest into a configuration and refuses what cannot be.
+namespace troupe::launcher {
+
+/// `troupe train`
+struct train_options {
+  configuration config;
+  run_options run;
+  double aux_loss_coefficient = 0.01; ///< become config.model.router.losses in finish()
+  double z_loss_coefficient = 0;
+  bool no_renormalise = false;
+  bool no_evaluation = false;
+  std::string listen; ///< HOST:PORT; empty: nobody from outside may join
+  bool insecure = false;
+  std::string run_id;
+  bool print_digest = false;
+  std::uint64_t log_interval = 100;
+  std::string metrics_file;
+  std::string save;
+  std::string config_file;
+  std::string node_program;
+  std::string bench_json; ///< testing
+  std::string slow_node;  ///< testing: INDEX:FACTOR
+};
+
+/// `troupe eval`
+struct eval_options {
+  std::string model;
+  std::string data; ///< empty: the data the model was trained on
+  std::string data_directory;
+  std::string predictions;
+  run_options run;
+  std::string node_program;
+};
+
+/// `troupe node`
+struct node_options {
+  std::string join; ///< HOST:PORT
+  std::string name;
+  std::string run_id;
+  std::string config_file;
+  std::uint32_t compute_threads = 0;
+  bool insecure = false;
+  std::string slow; ///< testing: FACTOR
+  std::string node_program;
+};
+
+/// `troupe status` and `troupe drain`
+struct query_options {
+  std::string head; ///< HOST:PORT
+  std::string node; ///< drain
+  bool json = false;
+  std::string node_program;
+};
+
+void add_options(CLI::App& command, train_options& options);
+void add_options(CLI::App& command, eval_options& options);
+void add_options(CLI::App& command, node_options& options);
+void add_status_options(CLI::App& command, query_options& options);
+void add_drain_options(CLI::App& command, query_options& options);
+
+/// Completes the configuration and checks everything that needs no data, file or network. All errors:
+/// `usage`. With a node program of the user's own, names of experts, routers and data sets that are not known
+/// here are left to it.
+expected<void> finish(train_options& options);
+expected<void> finish(eval_options& options);
+expected<void> finish(node_options& options);
+expected<void> finish(query_options& options);
+
+/// Hash of the configuration that `troupe train --config FILE` would run.
+expected<std::string> configuration_hash_of_file(const std::string& path);
+
+/// INDEX:FACTOR of --slow-node; empty text: index 0.
+struct slow_node {
+  std::uint32_t index = 0; ///< 1-based; 0: none
+  std::string factor;
+};
+expected<slow_node> parse_slow_node(const std::string& text, std::uint32_t nodes);
+
+} // namespace troupe::launcher

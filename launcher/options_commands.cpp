@@ -1,0 +1,104 @@
+#include "launcher/address.hpp"
+#include "launcher/option_group.hpp"
+#include "launcher/options.hpp"
+
+#include <unistd.h>
+
+namespace troupe::launcher {
+
+namespace {
+
+const std::string node_program_meaning = "program to run as nodes, such as one with experts of your own";
+
+std::string default_name() {
+  char host[256] = "node";
+  ::gethostname(host, sizeof host - 1);
+  return std::string(host) + "-" + std::to_string(::getpid());
+}
+
+expected<void> check_address(const std::string& option, const std::string& text) {
+  const auto address = parse_address(option, text);
+  if (!address) return tl::unexpected(address.error());
+  if (address->port == 0)
+    return fail(error_code::usage, option + ": got '" + text
+                                     + "', limit a port from 1 to 65535; the head prints it at its start");
+  return {};
+}
+
+} // namespace
+
+void add_options(CLI::App& command, eval_options& options) {
+  option_group group(command, "Model and data");
+  group.text("--model", options.model, "DIR", "what `troupe train --save DIR` wrote")->required();
+  group.text("--data", options.data, "NAME", "data set to test on; the one it was trained on when missing");
+  group.text("--data-dir", options.data_directory, "DIR",
+             "where the data's files are, when not in the usual place");
+  group.text("--predictions", options.predictions, "FILE",
+             "write the predicted class of each test row there, one per line");
+  option_group run(command, "Run");
+  run.number("--nodes", options.run.nodes,
+             "expert nodes to start on this machine; 0: everything in one process");
+  run.number("--compute-threads", options.run.compute_threads,
+             "compute threads per process; 0: by cores and nodes");
+  run.text("--node-program", options.node_program, "PATH", node_program_meaning);
+  command.footer("Examples:\n"
+                 "  troupe eval --model trained                   test accuracy and the load of each expert\n"
+                 "  troupe eval --model trained --nodes 3         the same, from another number of nodes "
+                 "than in training\n"
+                 "  troupe eval --model trained --predictions classes.txt");
+}
+
+void add_options(CLI::App& command, node_options& options) {
+  option_group group(command, "Joining");
+  options.name = default_name();
+  group.text("--join", options.join, "HOST:PORT", "where the head listens")->required();
+  group.text("--name", options.name, "NAME",
+             "what people call this node, in `troupe status` and `troupe drain`");
+  group.text("--run-id", options.run_id, "ID", "join only this run");
+  group.text("--config", options.config_file, "FILE",
+             "join only if the run's configuration is the one of this TOML file");
+  group.number("--compute-threads", options.compute_threads, "compute threads; 0: by the number of cores");
+  group.toggle("--insecure", options.insecure, "join over an unencrypted network");
+  group.text("--node-program", options.node_program, "PATH", node_program_meaning);
+  group.text("--slow", options.slow, "FACTOR", "testing: be slower")->group("");
+  command.footer("Examples:\n"
+                 "  troupe train --listen 127.0.0.1:4040 --epochs 20        the head, in one terminal\n"
+                 "  troupe node --join 127.0.0.1:4040 --name second         a node, in another: takes its "
+                 "share of the experts\n"
+                 "  troupe drain second --head 127.0.0.1:4040               and gives them back");
+}
+
+void add_status_options(CLI::App& command, query_options& options) {
+  option_group group(command, "Options");
+  group.text("head", options.head, "HOST:PORT", "where the head listens")->required();
+  group.toggle("--json", options.json, "print JSON for programs instead of tables");
+  group.text("--node-program", options.node_program, "PATH", node_program_meaning);
+  command.footer("Example:\n  troupe status 127.0.0.1:4040");
+}
+
+void add_drain_options(CLI::App& command, query_options& options) {
+  option_group group(command, "Options");
+  group.text("node", options.node, "NODE", "name of the node, as `troupe status` shows it")->required();
+  group.text("--head", options.head, "HOST:PORT", "where the head listens")->required();
+  group.text("--node-program", options.node_program, "PATH", node_program_meaning);
+  command.footer(
+    "Example:\n  troupe drain node-2 --head 127.0.0.1:4040      node-2 hands its experts over and ends");
+}
+
+// ---- checks ---------------------------------------------------------------------------------------------------------
+
+expected<void> finish(eval_options& options) {
+  return validate(configuration{}, options.run);
+}
+
+expected<void> finish(node_options& options) {
+  if (options.name.empty())
+    return fail(error_code::usage, "--name: got an empty name, limit one letter or more");
+  return check_address("--join", options.join);
+}
+
+expected<void> finish(query_options& options) {
+  return check_address(options.node.empty() ? "address of the head" : "--head", options.head);
+}
+
+} // namespace troupe::launcher

@@ -1,0 +1,223 @@
+#include "launcher/run_watcher.hpp"
+
+#include "launcher/address.hpp"
+#include "launcher/format.hpp"
+
+#include <spdlog/fmt/fmt.h>
+
+#include <csignal>
+
+namespace troupe::launcher {
+
+namespace {
+
+/// After the head has said `done` everything ends by itself; what has not by then is asked to.
+constexpr std::chrono::milliseconds done_patience{10000};
+constexpr std::size_t last_words_max = 10;
+
+/// Whether a child ended by something else than our asking.
+bool surprising(const child& ended) {
+  const auto& status = *ended.status();
+  if (status.success()) return false;
+  if (ended.sent() == 0) return true;
+  return status.signal != 0 && status.signal != SIGTERM && status.signal != ended.sent();
+}
+
+} // namespace
+
+run_watcher::run_watcher(supervisor& children, watch_options options)
+  : children_(children), options_(std::move(options)), terminal_(terminal::detect()),
+    display_(terminal_.live) {
+  display_.draw({"starting ..."});
+}
+
+// ---- events ---------------------------------------------------------------------------------------------------------
+
+void run_watcher::on_event(child& from, const any_event& what) {
+  std::visit([&](const auto& each) { see(from, each); }, what);
+}
+
+void run_watcher::see(child&, const unknown_event&) {
+  // nop
+}
+
+void run_watcher::see(child& from, const listening_event& event) {
+  const address where{event.host, event.port};
+  if (!options_.invitation.empty())
+    say(fmt::format("Listening at {} (run {}); join with: {}", where.text(), event.run_id,
+                    fmt::format(fmt::runtime(options_.invitation), where.text())));
+  if (options_.local_nodes > 0)
+    display_.draw(
+      {fmt::format("starting {} node{} ...", options_.local_nodes, options_.local_nodes == 1 ? "" : "s")});
+  if (!options_.start_nodes) return;
+  if (const auto started = options_.start_nodes(event); !started && !children_.stopping())
+    fail_run(from, started.error(), weight::ended);
+}
+
+void run_watcher::see(child&, const node_event& event) {
+  const auto reason = event.reason.empty() ? std::string() : ": " + event.reason;
+  if (event.state == "joined") ++joined_;
+  if (event.state == "joined" && joined_ <= options_.local_nodes && !started_)
+    display_.draw({fmt::format("{} of {} nodes joined ...", joined_, options_.local_nodes)});
+  else if (event.state == "lost")
+    complain(fmt::format("{} is lost{}", event.name, reason));
+  else if (!(done_ && event.state == "left"))
+    say(fmt::format("Node {} {}{}", event.name,
+                    event.state == "draining" ? "hands its experts over" : event.state, reason));
+}
+
+void run_watcher::see(child&, const joined_event&) {
+  // The head says the same, for all nodes.
+}
+
+void run_watcher::see(child&, const start_event& event) {
+  start_ = event;
+  started_ = true;
+}
+
+void run_watcher::see(child&, const step_event& event) {
+  if (!step_) {
+    first_step_at_ = clock::now();
+    first_step_ = event.step;
+  }
+  step_ = event;
+  if (terminal_.live)
+    display_.draw(live_lines(event, start_, seconds_left(), terminal_columns() - 1, terminal_.utf8));
+  else if (options_.log_interval > 0 && event.step % options_.log_interval == 0)
+    say(step_line(event));
+}
+
+void run_watcher::see(child&, const evaluation_event& event) {
+  evaluation_ = event;
+  if (started_) say(evaluation_line(event));
+}
+
+void run_watcher::see(child&, const digest_event& event) {
+  say("digest " + event.sha256);
+}
+
+void run_watcher::see(child&, const saved_event& event) {
+  say("Saved to " + event.directory);
+}
+
+void run_watcher::see(child&, const warning_event& event) {
+  complain(event.text);
+}
+
+void run_watcher::see(child& from, const error_event& event) {
+  reported_.insert(&from);
+  fail_run(from, error{event.code, is_head(from) ? event.text : from.name() + ": " + event.text},
+           weight::reported);
+}
+
+void run_watcher::see(child&, const done_event& event) {
+  done_ = event;
+  children_.stop_after(done_patience);
+}
+
+void run_watcher::on_broken_event(child& from, const error& why) {
+  fail_run(from, why, weight::reported);
+}
+
+// ---- ends -----------------------------------------------------------------------------------------------------------
+
+void run_watcher::on_end(child& ended) {
+  if (children_.interrupted()) return;
+  if (is_head(ended)) return on_head_end(ended);
+  if (surprising(ended) && !reported_.contains(&ended))
+    fail_run(
+      ended,
+      error{error_code::unavailable,
+            fmt::format("[run] node {} (process {}) {}{}; the run cannot go on without it: start it again",
+                        ended.name(), ended.pid(), ended.status()->text(), where())},
+      weight::ended);
+}
+
+void run_watcher::on_head_end(child& ended) {
+  const auto text = [&](const char* remedy) {
+    return fmt::format("[run] head (process {}) {}{}; {}", ended.pid(), ended.status()->text(), where(),
+                       remedy);
+  };
+  const bool said_why = reported_.contains(&ended);
+  if (surprising(ended) && !said_why)
+    fail_run(ended, error{error_code::unavailable, text("the run is over: start it again")}, weight::ended);
+  else if (!done_ && !said_why && !children_.stopping())
+    fail_run(ended,
+             error{error_code::internal, text("it did not say that the run was done: please report this")},
+             weight::ended);
+  children_.stop_after(done_patience);
+}
+
+void run_watcher::fail_run(child& from, error problem, weight how) {
+  if (!children_.interrupted() && how > failure_weight_) {
+    auto last_words = from.running() ? std::vector<std::string>() : from.last_words(last_words_max);
+    failure_ = failure{std::move(problem), from.name(), std::move(last_words)};
+    failure_weight_ = how;
+  }
+  children_.stop(supervisor::failure_grace);
+}
+
+void run_watcher::on_interrupt() {
+  display_.clear();
+  print_notice("stopping ... (Ctrl-C again stops at once)");
+}
+
+void run_watcher::on_suspend() {
+  display_.clear();
+}
+
+int run_watcher::conclude() {
+  display_.clear();
+  if (children_.interrupted()) {
+    print_notice("interrupted" + where());
+    return exit_interrupted;
+  }
+  if (failure_) {
+    const auto code = print_error(failure_->problem);
+    print_last_words(failure_->name, failure_->last_words);
+    return code;
+  }
+  print_summary();
+  return exit_success;
+}
+
+// ---- words ----------------------------------------------------------------------------------------------------------
+
+bool run_watcher::is_head(const child& which) const {
+  return &which == &children_.children().front();
+}
+
+void run_watcher::say(const std::string& line) {
+  display_.print_above(line);
+}
+
+void run_watcher::complain(const std::string& text) {
+  display_.clear();
+  print_warning(text);
+}
+
+std::string run_watcher::where() const {
+  return step_ ? fmt::format(" at step {} of {}", step_->step, step_->of) : std::string();
+}
+
+double run_watcher::seconds_left() const {
+  const std::chrono::duration<double> passed = clock::now() - first_step_at_;
+  if (!step_ || step_->step <= first_step_ || step_->of < step_->step || passed.count() < 0.5) return -1;
+  return passed.count() / static_cast<double>(step_->step - first_step_)
+         * static_cast<double>(step_->of - step_->step);
+}
+
+void run_watcher::print_summary() const {
+  if (started_ && step_ && done_)
+    fmt::print("Trained {} steps in {:.1f}s, {} samples/s\n", grouped_count(step_->step), done_->seconds,
+               short_count(done_->samples_per_second));
+  if (evaluation_)
+    fmt::print("Test accuracy: {:.4f} ({} rows, loss {:.4f})\n", evaluation_->accuracy,
+               grouped_count(evaluation_->rows), evaluation_->loss);
+  const auto& rows = evaluation_ ? evaluation_->expert_rows : step_ ? step_->expert_rows : rows_per_expert();
+  if (rows.empty()) return;
+  fmt::print("Load of each expert over {}:\n", evaluation_ ? "the test data" : "the last step");
+  for (const auto& line : load_table(rows, terminal_.utf8)) fmt::print("{}\n", line);
+}
+
+} // namespace troupe::launcher

@@ -1,0 +1,98 @@
+#include "launcher/status_table.hpp"
+
+#include "launcher/format.hpp"
+
+#include <nlohmann/json.hpp>
+#include <spdlog/fmt/fmt.h>
+
+#include <algorithm>
+#include <functional>
+
+namespace troupe::launcher {
+
+namespace {
+
+using json = nlohmann::json;
+
+std::string text_of(const json& value) {
+  return value.is_string() ? value.get<std::string>() : value.dump();
+}
+
+/// A field as text, formatted if it is a number; "-" when it is missing.
+std::string cell(const json& fields, const char* name, const std::function<std::string(double)>& shown = {}) {
+  const auto found = fields.find(name);
+  if (found == fields.end() || found->is_null()) return "-";
+  return shown && found->is_number() ? shown(found->get<double>()) : text_of(*found);
+}
+
+std::string bytes_cell(double bytes) {
+  return byte_count(static_cast<std::uint64_t>(std::max(0.0, bytes)));
+}
+
+std::string experts_cell(const json& node) {
+  const auto found = node.find("experts");
+  if (found == node.end() || !found->is_array()) return "-";
+  std::vector<unsigned> ids;
+  for (const auto& each : *found)
+    if (each.is_number_unsigned()) ids.push_back(each.get<unsigned>());
+  return ids.empty() ? "none" : id_ranges(ids);
+}
+
+std::string padded(const std::vector<std::vector<std::string>>& rows) {
+  std::vector<std::size_t> widths(rows.front().size(), 0);
+  for (const auto& row : rows)
+    for (std::size_t column = 0; column < row.size(); ++column)
+      widths[column] = std::max(widths[column], columns_of(row[column]));
+  std::string text;
+  for (const auto& row : rows) {
+    std::string line;
+    for (std::size_t column = 0; column < row.size(); ++column)
+      line += row[column] + std::string(widths[column] - columns_of(row[column]) + 2, ' ');
+    line.erase(line.find_last_not_of(' ') + 1);
+    text += line + "\n";
+  }
+  return text;
+}
+
+std::string run_line(const json& status) {
+  auto line = fmt::format("Run {}", cell(status, "run_id"));
+  line += fmt::format(" | step {} of {}", cell(status, "step"), cell(status, "of"));
+  line += fmt::format(" | epoch {}",
+                      cell(status, "epoch", [](double epoch) { return fmt::format("{:.0f}", epoch + 1); }));
+  line += fmt::format(" | {} samples/s", cell(status, "samples_per_second", short_count));
+  return line + fmt::format(" | {} sent\n", cell(status, "bytes_sent", bytes_cell));
+}
+
+} // namespace
+
+std::string id_ranges(std::vector<unsigned> ids) {
+  std::sort(ids.begin(), ids.end());
+  std::string text;
+  for (std::size_t first = 0; first < ids.size();) {
+    auto last = first;
+    while (last + 1 < ids.size() && ids[last + 1] == ids[last] + 1) ++last;
+    text += (text.empty() ? "" : ", ") + std::to_string(ids[first]);
+    if (last > first) text += "-" + std::to_string(ids[last]);
+    first = last + 1;
+  }
+  return text;
+}
+
+expected<std::string> status_table(const std::string& text) {
+  const auto status = json::parse(text, nullptr, false);
+  if (!status.is_object())
+    return fail(error_code::malformed, "[status] answer of the node program: got `" + text.substr(0, 120)
+                                         + "`, limit a JSON object; is it a troupe-node of this version?");
+  std::vector<std::vector<std::string>> rows = {
+    {"Node", "Name", "State", "Process", "Experts", "Rows/s", "Sent", "Received"}};
+  const auto nodes = status.find("nodes");
+  if (nodes != status.end() && nodes->is_array())
+    for (const auto& node : *nodes)
+      if (node.is_object())
+        rows.push_back({cell(node, "node"), cell(node, "name"), cell(node, "state"), cell(node, "process"),
+                        experts_cell(node), cell(node, "rows_per_second", short_count),
+                        cell(node, "bytes_sent", bytes_cell), cell(node, "bytes_received", bytes_cell)});
+  return run_line(status) + padded(rows);
+}
+
+} // namespace troupe::launcher

@@ -1,0 +1,128 @@
+#include "launcher/toml_config.hpp"
+
+#include <CLI/App.hpp>
+#include <spdlog/fmt/fmt.h>
+#include <toml++/toml.h>
+
+#include <algorithm>
+#include <numeric>
+
+namespace troupe::launcher {
+
+namespace {
+
+struct toml_value {
+  std::string text;
+  bool boolean = false;
+};
+
+expected<toml_value> value_of(const toml::node& node) {
+  if (const auto* value = node.as_string()) return toml_value{value->get()};
+  if (const auto* value = node.as_integer()) return toml_value{std::to_string(value->get())};
+  if (const auto* value = node.as_floating_point())
+    return toml_value{fmt::format("{}", value->get())}; // the shortest text that reads back as the same
+                                                        // double
+  if (const auto* value = node.as_boolean()) return toml_value{value->get() ? "true" : "false", true};
+  return fail(error_code::usage, node.is_table() ? "a table" : node.is_array() ? "a list" : "a date or time");
+}
+
+/// Error text of CLI11's validators without the name it puts in front: ours stands before it.
+std::string reason_of(const CLI::ParseError& problem, const std::string& flag) {
+  const std::string text = problem.what();
+  return text.rfind(flag + ": ", 0) == 0 ? text.substr(flag.size() + 2) : text;
+}
+
+expected<void> apply_one(CLI::App& command, const std::string& key, const toml::node& node,
+                         const std::string& place) {
+  const auto refuse = [&](const std::string& text) {
+    return fail(error_code::usage, "[" + place + "] " + key + ": " + text);
+  };
+  const auto flag = "--" + key;
+  auto* option = key == "config" || key == "help" ? nullptr : command.get_option_no_throw(flag);
+  if (option == nullptr) {
+    const auto meant = nearest(key, option_names(command));
+    return fail(error_code::usage,
+                "[" + place + "] unknown key '" + key + "'"
+                  + (meant.empty() ? "; `troupe train --help` lists all, without dashes here"
+                                   : "; did you mean '" + meant + "'?"));
+  }
+  const auto value = value_of(node);
+  if (!value) return refuse("got " + value.error().text + ", limit one plain value");
+  const bool is_flag = option->get_type_size() == 0;
+  if (is_flag != value->boolean)
+    return refuse("got " + value->text + ", limit " + (is_flag ? "true or false" : "a number or a text"));
+  if (option->count() > 0) return {}; // the command line wins
+  try {
+    option->add_result(is_flag ? option->get_flag_value(key, value->text) : value->text);
+    option->run_callback();
+  } catch (const CLI::ParseError& problem) {
+    return refuse(reason_of(problem, flag));
+  }
+  return {};
+}
+
+} // namespace
+
+expected<void> apply_toml(CLI::App& command, const std::string& path) {
+  toml::table table;
+  try {
+    table = toml::parse_file(path);
+  } catch (const toml::parse_error& problem) {
+    const auto line = problem.source().begin.line;
+    if (line == 0)
+      return fail(error_code::usage, "--config: got " + path + ", limit a TOML file that can be read");
+    return fail(error_code::usage, "[" + path + ":" + std::to_string(line)
+                                     + "] malformed TOML: " + std::string(problem.description())
+                                     + "; write lines such as num-experts = 8");
+  }
+  for (const auto& [key, node] : table) {
+    const auto place = path + ":" + std::to_string(node.source().begin.line);
+    if (const auto applied = apply_one(command, std::string(key.str()), node, place); !applied)
+      return applied;
+  }
+  return {};
+}
+
+// ---- misspelt names -------------------------------------------------------------------------------------------------
+
+namespace {
+
+/// Levenshtein distance: insertions, deletions and replacements between two words.
+std::size_t edits_between(const std::string& left, const std::string& right) {
+  std::vector<std::size_t> row(right.size() + 1);
+  std::iota(row.begin(), row.end(), std::size_t{0});
+  for (std::size_t i = 0; i < left.size(); ++i) {
+    auto diagonal = row[0]++;
+    for (std::size_t j = 0; j < right.size(); ++j) {
+      const auto replaced = diagonal + (left[i] == right[j] ? 0 : 1);
+      diagonal = row[j + 1];
+      row[j + 1] = std::min({replaced, row[j] + 1, row[j + 1] + 1});
+    }
+  }
+  return row.back();
+}
+
+} // namespace
+
+std::string nearest(const std::string& word, const std::vector<std::string>& candidates) {
+  std::string best;
+  auto fewest = std::max<std::size_t>(1, word.size() / 3) + 1;
+  for (const auto& candidate : candidates) {
+    const auto edits = edits_between(word, candidate);
+    if (edits < fewest) {
+      fewest = edits;
+      best = candidate;
+    }
+  }
+  return best;
+}
+
+std::vector<std::string> option_names(const CLI::App& command) {
+  std::vector<std::string> names;
+  for (const auto* option : command.get_options())
+    if (!option->get_group().empty()) // testing flags are not suggested
+      for (const auto& name : option->get_lnames()) names.push_back(name);
+  return names;
+}
+
+} // namespace troupe::launcher
