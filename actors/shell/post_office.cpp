@@ -2,6 +2,7 @@
 
 #include "messages/check.hpp"
 
+#include <caf/disposable.hpp>
 #include <caf/send.hpp>
 
 #include <chrono>

@@ -72,7 +72,7 @@ void declare_join(CLI::App& app, arguments& a) {
   app.add_option("--compute-threads", j.compute_threads, "threads that compute")->check(CLI::Range(1, 1024));
   app.add_option("--slow", j.slowness, "testing: every job takes this many times as long")->check(CLI::Range(1.0, 1000.0));
   app.add_option("--events-fd", j.events_fd, "file descriptor for events");
-  app.add_flag("--insecure", "accepted for symmetry with the head");
+  app.add_flag("--insecure", j.insecure, "join a head on another machine without encryption");
 }
 
 int exit_code(const expected<void>& result, event_writer& events) {

@@ -40,6 +40,7 @@ struct join_options {
   std::string configuration_hash;
   std::uint32_t compute_threads = 1;
   double slowness = 1;
+  bool insecure = false;
   int events_fd = -1;
 };
 

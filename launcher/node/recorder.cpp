@@ -172,6 +172,7 @@ void recorder::write_metrics(const step_summary& summary, const step_record& r) 
   auto line = step_event(summary, r);
   line["gradient_norm"] = summary.gradient_norm;
   line["bytes_copied"] = r.bytes_copied;
+  if (summary.permission.placement != placement_) line["placement"] = placement_ = summary.permission.placement;
   auto& layers = line["layers"] = nlohmann::ordered_json::array();
   for (std::size_t l = 0; l < r.expert_rows.size(); ++l) {
     nlohmann::ordered_json layer{{"expert_rows", r.expert_rows[l]}, {"load_max_over_mean", max_over_mean(r.expert_rows[l])},

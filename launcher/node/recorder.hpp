@@ -73,6 +73,7 @@ private:
   std::vector<std::vector<std::uint32_t>> silent_; ///< by layer and expert: steps in a row without a token
   bool warned_ = false;
   nlohmann::ordered_json last_;
+  std::vector<node_id> placement_; ///< as last written to the metrics file
   // Benchmark sums after the warm-up.
   std::uint64_t bench_steps_ = 0;
   std::uint64_t bench_rows_ = 0;

@@ -1,0 +1,88 @@
+#include "tests/process/runs.hpp"
+
+#include <catch2/catch_test_macros.hpp>
+
+#include <csignal>
+
+using namespace troupe::test;
+using namespace std::chrono_literals;
+
+namespace {
+
+/// A run that takes long enough to change its membership on the way: letters are held back.
+std::vector<std::string> unhurried(std::vector<std::string> more) {
+  more.insert(more.end(), {"--optimizer", "adam", "--message-delay-ms", "4"});
+  return awkward_run(more, 400);
+}
+
+std::string undisturbed_digest() {
+  static const auto digest = digest_of_run(awkward_run({"--optimizer", "adam"}, 400));
+  return digest;
+}
+
+} // namespace
+
+TEST_CASE("a node that joins in the middle takes its share and changes no bit", "[process]") {
+  temporary_directory place;
+  auto run = process::start(unhurried({"--nodes", "1", "--metrics-file", place / "metrics"}));
+  const auto address = address_of_run(run);
+  REQUIRE(run.wait_for_output("Step 20 ", 60s));
+  auto guest = process::start({program("troupe"), "node", "--join", address, "--name", "guest"});
+  REQUIRE(run.wait_for_output("guest", 30s));
+  const auto end = run.wait(120s);
+  INFO(run.output() << run.errors() << guest.output() << guest.errors());
+  REQUIRE(end);
+  REQUIRE(end->success());
+  REQUIRE(digest_in(run.output()) == undisturbed_digest());
+  const auto guest_end = guest.wait(10s);
+  REQUIRE(guest_end);
+  REQUIRE(guest_end->success());
+  const auto rows = rows_by_node(read_metrics(place / "metrics"));
+  REQUIRE(rows.at(1) > 0);
+  REQUIRE(rows.at(2) > 0);
+}
+
+TEST_CASE("a node that drains hands its experts over and changes no bit", "[process]") {
+  temporary_directory place;
+  auto run = process::start(unhurried({"--nodes", "3", "--metrics-file", place / "metrics"}));
+  const auto address = address_of_run(run);
+  REQUIRE(run.wait_for_output("Step 20 ", 60s));
+  const auto drain = troupe::test::run({program("troupe"), "drain", "node-2", "--head", address}, 30s);
+  INFO(drain.output << drain.errors);
+  REQUIRE(drain.status.success());
+  const auto end = run.wait(120s);
+  INFO(run.output() << run.errors());
+  REQUIRE(end);
+  REQUIRE(end->success());
+  REQUIRE(digest_in(run.output()) == undisturbed_digest());
+  const auto metrics = read_metrics(place / "metrics");
+  for (int node = 1; node <= 3; ++node) REQUIRE(rows_by_node(metrics).at(node) > 0);
+  std::vector<int> last;
+  for (auto& line : metrics)
+    if (line.contains("placement")) last = line["placement"].get<std::vector<int>>();
+  REQUIRE(std::ranges::count(last, 2) == 0);
+}
+
+TEST_CASE("a slow node changes nothing but time", "[process]") {
+  REQUIRE(digest_of_run(awkward_run({"--optimizer", "adam", "--nodes", "2", "--slow-node", "1:5"}, 400)) == undisturbed_digest());
+}
+
+TEST_CASE("the sudden death of a node ends the run with its name", "[process]") {
+  auto run = process::start(unhurried({"--nodes", "2"}));
+  REQUIRE(run.wait_for_output("Step 20 ", 60s));
+  pid_t victim = 0;
+  std::vector<pid_t> all = children_of(run.pid());
+  for (auto child : all)
+    for (auto& word : command_line_of(child))
+      if (word == "node-2") victim = child;
+  REQUIRE(victim != 0);
+  const auto killed_at = std::chrono::steady_clock::now();
+  ::kill(victim, SIGKILL);
+  const auto end = run.wait(10s);
+  REQUIRE(end);
+  INFO(run.output() << run.errors());
+  REQUIRE(std::chrono::steady_clock::now() - killed_at < 3s);
+  REQUIRE(end->code == 1);
+  REQUIRE(run.errors().find("node-2") != std::string::npos);
+  for (auto child : all) REQUIRE_FALSE(is_running(child));
+}
