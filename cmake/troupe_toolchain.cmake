@@ -41,7 +41,7 @@ endif()
 # the bits depend on the instruction set.
 add_library(troupe_flags INTERFACE)
 add_library(troupe::flags ALIAS troupe_flags)
-target_compile_options(troupe_flags INTERFACE $<BUILD_INTERFACE:-ffp-contract=off;-Wall;-Wextra;-Wpedantic;-Wshadow
+target_compile_options(troupe_flags INTERFACE $<BUILD_INTERFACE:-ffp-contract=off;-Wall;-Wextra;-Wpedantic;-Wshadow=local
   -Wnon-virtual-dtor;-Woverloaded-virtual;-Wcast-align;-Wunused;-Wformat=2>)
 if(TROUPE_WARNINGS_AS_ERRORS)
   target_compile_options(troupe_flags INTERFACE $<BUILD_INTERFACE:-Werror>)
