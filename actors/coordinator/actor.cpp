@@ -150,7 +150,9 @@ struct coordinator_state {
     auto result = staff.status ? nlohmann::ordered_json::parse(staff.status()) : nlohmann::ordered_json::object();
     auto& nodes = result["nodes"] = nlohmann::ordered_json::array();
     for (auto& [id, n] : core.nodes()) {
-      const auto experts = std::ranges::count(core.placement(), id);
+      auto experts = nlohmann::ordered_json::array(); // layer · experts per layer + expert
+      for (std::size_t i = 0; i < core.placement().size(); ++i)
+        if (core.placement()[i] == id) experts.push_back(i);
       nodes.push_back({{"node", id}, {"name", n.name}, {"place", n.place}, {"state", to_string(n.state)},
                        {"compute_threads", n.compute_threads}, {"experts", experts}});
     }

@@ -44,6 +44,10 @@ public:
   /// Experts that live here, those about to leave included.
   std::vector<owner_id> experts() const;
 
+  /// Messages that wait for their plan, and bundles that wait for their experts.
+  std::size_t waiting() const noexcept { return held_.size() + early_states_.size(); }
+  std::size_t under_way() const noexcept { return forward_.size() + backward_.size(); }
+
   /// Those of them that have a successor elsewhere.
   std::vector<owner_id> leaving() const;
 

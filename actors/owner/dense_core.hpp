@@ -19,6 +19,9 @@ public:
 
   void receive(const dense_gradient& m, outbox& out);
 
+  /// Early gradients that wait for their plan: at most one per lane.
+  std::size_t waiting() const noexcept { return held_.size(); }
+
 protected:
   std::unique_ptr<step_state> new_step(const plan& p) override;
   void opened(step_state& step, outbox& out) override;

@@ -20,6 +20,9 @@ public:
   void receive(const expert_forward& m, outbox& out);
   void receive(const expert_backward& m, outbox& out);
 
+  /// Early work that waits for its plan or its version: at most one step's microbatches.
+  std::size_t waiting() const noexcept { return held_.size(); }
+
 protected:
   std::unique_ptr<step_state> new_step(const plan& p) override;
   void opened(step_state& step, outbox& out) override;

@@ -2,97 +2,132 @@
 
 #include "messages/encoding.hpp"
 
-#include <caf/byte.hpp>
+#include <caf/byte_buffer.hpp>
+#include <caf/error.hpp>
 #include <caf/sec.hpp>
 #include <caf/span.hpp>
 
-#include <cstdint>
+#include <algorithm>
+#include <limits>
 #include <string>
-#include <utility>
-#include <vector>
-
-namespace troupe::transport {
-
-/// The bounds that CAF's connections enforce.
-inline constexpr limits wire_limits{};
-
-inline caf::span<const caf::byte> as_caf_bytes(const blob& b) {
-  return {reinterpret_cast<const caf::byte*>(b.data()), b.size()};
-}
-
-/// Bytes that the source still has; sources that cannot tell are bounded by the limits alone.
-template <class Inspector>
-std::size_t remaining_bytes(Inspector& f) {
-  if constexpr (requires { f.remaining(); })
-    return f.remaining();
-  else
-    return wire_limits.message_bytes_max;
-}
-
-/// u64 size, then the bytes in one piece.
-template <class Inspector>
-bool save_blob(Inspector& f, const blob& b) {
-  return f.value(static_cast<std::uint64_t>(b.size())) && (b.size() == 0 || f.value(as_caf_bytes(b)));
-}
-
-/// Refuses a size beyond the bound, or beyond what has arrived, before anything is allocated.
-template <class Inspector>
-bool load_blob(Inspector& f, blob& b, std::size_t size_max) {
-  std::uint64_t size = 0;
-  if (!f.value(size)) return false;
-  if (size > size_max || size > remaining_bytes(f)) {
-    f.emplace_error(caf::sec::runtime_error, "[wire] part of a message: got " + std::to_string(size) + " bytes, limit "
-                                               + std::to_string(std::min(size_max, remaining_bytes(f))));
-    return false;
-  }
-  b = blob::allocate(size);
-  return size == 0 || f.value(caf::span<caf::byte>{reinterpret_cast<caf::byte*>(b.mutable_data()), b.size()});
-}
-
-template <class Inspector, class Message>
-bool save_message(Inspector& f, const Message& x) {
-  const auto frame = encode(x);
-  if (!save_blob(f, frame.header) || !f.value(static_cast<std::uint32_t>(frame.payloads.size()))) return false;
-  for (auto& payload : frame.payloads)
-    if (!save_blob(f, payload)) return false;
-  return true;
-}
-
-template <class Inspector, class Message>
-bool load_message(Inspector& f, Message& x) {
-  frame parts;
-  std::uint32_t payloads = 0;
-  if (!load_blob(f, parts.header, wire_limits.header_bytes_max) || !f.value(payloads)) return false;
-  if (payloads > wire_limits.payloads_max) {
-    f.emplace_error(caf::sec::runtime_error, "[wire] payloads of a message: got " + std::to_string(payloads) + ", limit "
-                                               + std::to_string(wire_limits.payloads_max));
-    return false;
-  }
-  parts.payloads.resize(payloads);
-  for (auto& payload : parts.payloads)
-    if (!load_blob(f, payload, wire_limits.message_bytes_max)) return false;
-  auto decoded = decode<Message>(parts, wire_limits);
-  if (!decoded) {
-    f.emplace_error(caf::sec::runtime_error, decoded.error().text);
-    return false;
-  }
-  x = std::move(*decoded);
-  return true;
-}
-
-} // namespace troupe::transport
+#include <type_traits>
 
 namespace troupe {
 
-/// How CAF serialises our messages: Cap'n Proto header and payloads, each in one piece, checked on arrival.
-template <class Inspector, wire_message Message>
-bool inspect(Inspector& f, Message& x) {
-  if constexpr (Inspector::is_loading) {
-    return transport::load_message(f, x);
-  } else {
-    if (f.has_human_readable_format()) return f.value(static_cast<std::uint64_t>(bytes_of(encode(x)))); // logs: the size only
-    return transport::save_message(f, x);
+// How messages pass CAF's serializers (docs/wire.md):
+//
+//     u32 header bytes | header | u32 payloads | for each payload: u64 bytes | bytes
+//
+// One bulk span for the header and for each payload. Nothing is allocated before it is known to fit into the limits and
+// into what is left of the input.
+
+using caf_byte = caf::byte_buffer::value_type; // caf::byte in CAF 0.18, std::byte later
+
+template <class Inspector>
+bool refuse(Inspector& f, caf::sec code, std::string text) {
+  f.emplace_error(code, std::move(text));
+  return false;
+}
+
+template <class Inspector>
+bool refuse_size(Inspector& f, const char* what, std::uint64_t got, std::uint64_t limit, const char* name) {
+  return refuse(f, caf::sec::invalid_argument,
+                std::string("[inspect] ") + what + ": got " + std::to_string(got) + ", limit " + std::to_string(limit)
+                  + " (" + name + ")");
+}
+
+template <class Inspector>
+bool save_bytes(Inspector& f, const blob& bytes) {
+  return f.value(caf::span<const caf_byte>(reinterpret_cast<const caf_byte*>(bytes.data()), bytes.size()));
+}
+
+template <class Inspector>
+bool save_frame(Inspector& f, const frame& x, const limits& bounds) {
+  if (x.header.size() > bounds.header_bytes_max)
+    return refuse_size(f, "header bytes", x.header.size(), bounds.header_bytes_max, "header_bytes_max");
+  if (x.payloads.size() > bounds.payloads_max)
+    return refuse_size(f, "payloads", x.payloads.size(), bounds.payloads_max, "payloads_max");
+  if (bytes_of(x) > bounds.message_bytes_max)
+    return refuse_size(f, "message bytes", bytes_of(x), bounds.message_bytes_max, "message_bytes_max");
+  if constexpr (requires { f.buf().reserve(1); }) {
+    // One growth of the buffer per message instead of one per doubling: large payloads would be copied again and again.
+    auto& buffer = f.buf();
+    const auto needed = buffer.size() + bytes_of(x) + 8 * (x.payloads.size() + 1);
+    if (needed > buffer.capacity()) buffer.reserve(std::max(needed, 2 * buffer.capacity()));
   }
+  if (!f.value(static_cast<std::uint32_t>(x.header.size())) || !save_bytes(f, x.header)) return false;
+  if (!f.value(static_cast<std::uint32_t>(x.payloads.size()))) return false;
+  for (auto& p : x.payloads)
+    if (!f.value(static_cast<std::uint64_t>(p.size())) || !save_bytes(f, p)) return false;
+  return true;
+}
+
+/// Reads `size` bytes into fresh 64-byte-aligned memory.
+template <class Inspector>
+bool load_bytes(Inspector& f, std::uint64_t size, blob& to) {
+  if constexpr (requires { f.remaining(); }) {
+    if (size > f.remaining()) return refuse_size(f, "bytes", size, f.remaining(), "what is left of the message");
+  }
+  to = blob::allocate(static_cast<std::size_t>(size));
+  return f.value(caf::span<caf_byte>(reinterpret_cast<caf_byte*>(to.mutable_data()), to.size()));
+}
+
+template <class Inspector>
+bool load_frame(Inspector& f, frame& x, const limits& bounds) {
+  std::uint32_t header_bytes = 0;
+  if (!f.value(header_bytes)) return false;
+  if (header_bytes > bounds.header_bytes_max)
+    return refuse_size(f, "header bytes", header_bytes, bounds.header_bytes_max, "header_bytes_max");
+  if (!load_bytes(f, header_bytes, x.header)) return false;
+  std::uint32_t payloads = 0;
+  if (!f.value(payloads)) return false;
+  if (payloads > bounds.payloads_max)
+    return refuse_size(f, "payloads", payloads, bounds.payloads_max, "payloads_max");
+  std::uint64_t total = header_bytes;
+  for (std::uint32_t i = 0; i < payloads; ++i) {
+    std::uint64_t size = 0;
+    if (!f.value(size)) return false;
+    if (size > bounds.message_bytes_max - std::min<std::uint64_t>(total, bounds.message_bytes_max))
+      return refuse_size(f, "payload bytes", size, bounds.message_bytes_max, "message_bytes_max");
+    total += size;
+    if (!load_bytes(f, size, x.payloads.emplace_back())) return false;
+  }
+  return true;
+}
+
+/// What a person sees of a message: its name (from the type id) and its sizes.
+template <class Inspector, class M>
+bool print_sizes(Inspector& f, M& x) {
+  const auto encoded = encode(x);
+  auto bytes = static_cast<std::uint64_t>(bytes_of(encoded));
+  auto payloads = static_cast<std::uint64_t>(encoded.payloads.size());
+  return f.object(x).fields(f.field("bytes", bytes), f.field("payloads", payloads));
+}
+
+/// Saves or loads one message. Errors of a load: `caf::sec::invalid_argument` with the text of `decode`, or
+/// `end_of_stream`; `x` is then as it was. Human-readable formats can be written, but not read.
+template <class Inspector, class M>
+bool inspect_frame(Inspector& f, M& x, const limits& bounds = {}) {
+  if constexpr (Inspector::is_loading) {
+    if (f.has_human_readable_format())
+      return refuse(f, caf::sec::unsupported_operation, "[inspect] messages cannot be read from text");
+    frame loaded;
+    if (!load_frame(f, loaded, bounds)) return false;
+    auto decoded = decode<M>(loaded, bounds);
+    if (!decoded) return refuse(f, caf::sec::invalid_argument, std::move(decoded.error().text));
+    x = std::move(*decoded);
+    return true;
+  } else {
+    if (f.has_human_readable_format()) return print_sizes(f, x);
+    return save_frame(f, encode(x), bounds);
+  }
+}
+
+/// Found by CAF for every message that crosses a process border.
+template <class Inspector, class M>
+  requires wire_message<std::remove_const_t<M>>
+bool inspect(Inspector& f, M& x) {
+  return inspect_frame(f, x);
 }
 
 } // namespace troupe

@@ -6,6 +6,9 @@
 #include <caf/allowed_unsafe_message_type.hpp>
 #include <caf/type_id.hpp>
 
+// The types that CAF may carry. Their order is part of the protocol: add at the end, and raise `protocol_version` when
+// anything before changes.
+
 CAF_BEGIN_TYPE_ID_BLOCK(troupe, first_custom_type_id)
 
   CAF_ADD_TYPE_ID(troupe, (troupe::plan))
@@ -31,6 +34,8 @@ CAF_BEGIN_TYPE_ID_BLOCK(troupe, first_custom_type_id)
   CAF_ADD_TYPE_ID(troupe, (troupe::ready))
   CAF_ADD_TYPE_ID(troupe, (troupe::join_request))
   CAF_ADD_TYPE_ID(troupe, (troupe::welcome))
+
+  // Between actors of one process only.
   CAF_ADD_TYPE_ID(troupe, (troupe::expert_forward))
   CAF_ADD_TYPE_ID(troupe, (troupe::expert_output))
   CAF_ADD_TYPE_ID(troupe, (troupe::expert_backward))
@@ -38,7 +43,6 @@ CAF_BEGIN_TYPE_ID_BLOCK(troupe, first_custom_type_id)
 
 CAF_END_TYPE_ID_BLOCK(troupe)
 
-// These stay inside one process.
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::expert_forward)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::expert_output)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::expert_backward)
