@@ -8,6 +8,7 @@
 #include <optional>
 #include <sstream>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 namespace troupe {
@@ -50,6 +51,11 @@ public:
     std::string list;
     for (const auto& name : names) list += (list.empty() ? "" : " | ") + name;
     require(std::find(names.begin(), names.end(), got) != names.end(), option, "'" + got + "'", list, remedy);
+  }
+
+  /// Takes over an error that somebody else found.
+  void adopt(const error& problem) {
+    if (!problem_) problem_ = problem.text;
   }
 
   bool failed() const noexcept { return problem_.has_value(); }

@@ -1,6 +1,7 @@
 #include "model/checks.hpp"
 #include "model/configuration.hpp"
 #include "model/extensions.hpp"
+#include "model/routing/make_router.hpp"
 
 #include "messages/limits.hpp"
 
@@ -147,6 +148,12 @@ void check_capacity_and_losses(checks& check, const router_options& router) {
   }
 }
 
+/// What only the router itself knows.
+void check_router_accepts(checks& check, const model_options& model, const extensions& more) {
+  if (check.failed() || more.routers.contains(model.router.name)) return;
+  if (const auto made = make_router<double>(model.router, model.experts); !made) check.adopt(made.error());
+}
+
 void check_model(checks& check, const model_options& model, const extensions& more) {
   check_own_names(check, "expert", standard_experts, more.experts);
   check.one_of("model.task", model.task, {"classify", "mean_square"});
@@ -157,6 +164,7 @@ void check_model(checks& check, const model_options& model, const extensions& mo
   check.one_of("--precision", model.precision, {"f32", "f64"});
   check_router(check, model, more);
   check_capacity_and_losses(check, model.router);
+  check_router_accepts(check, model, more);
 }
 
 void check_optimizer(checks& check, const optimizer_options& optimizer) {

@@ -1,0 +1,276 @@
+#include "model/configuration.hpp"
+
+#include "model/extensions.hpp"
+#include "tests/support/process.hpp"
+
+#include <catch2/catch_test_macros.hpp>
+#include <catch2/generators/catch_generators_range.hpp>
+#include <catch2/matchers/catch_matchers_string.hpp>
+
+#include <functional>
+#include <limits>
+
+using namespace troupe;
+using Catch::Matchers::ContainsSubstring;
+using Catch::Matchers::StartsWith;
+
+namespace {
+
+/// Every field at another value than its default.
+configuration everything_changed() {
+  configuration c;
+  c.data = {"gaussian", "some/where", 100, 5, 3};
+  c.model.task = "mean_square";
+  c.model.experts = 7;
+  c.model.expert_hidden_size = 50;
+  c.model.expert_kind = "other";
+  c.model.expert_activation = "silu";
+  c.model.expert_bias = false;
+  c.model.learn_inputs = true;
+  c.model.precision = "f64";
+  c.model.router = {"group_limited",
+                    3,
+                    false,
+                    2.5,
+                    0.25,
+                    4,
+                    2,
+                    "softmax",
+                    "zero",
+                    0.125,
+                    "all",
+                    0.5,
+                    1e-3,
+                    1e-7,
+                    1.5,
+                    ~std::uint64_t{0},
+                    "bpr",
+                    1.75,
+                    3.5,
+                    2,
+                    true,
+                    {{"z", 1e-3}, {"switch", 0.1}}};
+  c.optimizer = {"adamw", 0.1, "cosine", 10, 1e-5, 0.5, 0.8, 0.99, 1e-6, 0.01, 1.5, "local"};
+  c.schedule = {42, 64, 4, 3, 2, 100, 500, 1, false};
+  c.intra_op_threads = 2;
+  return c;
+}
+
+struct bad_row {
+  std::string flag; ///< what the message must start with
+  std::string says; ///< and contain
+  std::function<void(configuration&, run_options&)> change;
+};
+
+const double nan = std::numeric_limits<double>::quiet_NaN();
+const double infinity = std::numeric_limits<double>::infinity();
+
+const std::vector<bad_row> bad_rows = {
+  {"--data:", "fashion-mnist | gaussian | tensors", [](auto& c, auto&) { c.data.name = "mnist"; }},
+  {"--data-dir:", "a safetensors file", [](auto& c, auto&) { c.data.name = "tensors"; }},
+  {"data.gaussian_rows:", "got 0",
+   [](auto& c, auto&) { c.data.name = "gaussian", c.data.gaussian_rows = 0; }},
+  {"data.gaussian_width:", "got -1",
+   [](auto& c, auto&) { c.data.name = "gaussian", c.data.gaussian_width = -1; }},
+  {"data.gaussian_classes:", "got 0",
+   [](auto& c, auto&) { c.data.name = "gaussian", c.data.gaussian_classes = 0; }},
+  {"model.task:", "'guess'", [](auto& c, auto&) { c.model.task = "guess"; }},
+  {"--num-experts:", "got 0, limit 1 to 4096", [](auto& c, auto&) { c.model.experts = 0; }},
+  {"--num-experts:", "got 4097, limit 1 to 4096", [](auto& c, auto&) { c.model.experts = 4097; }},
+  {"--expert-hidden-size:", "got 0", [](auto& c, auto&) { c.model.expert_hidden_size = 0; }},
+  {"--expert-hidden-size:", "got -64", [](auto& c, auto&) { c.model.expert_hidden_size = -64; }},
+  {"--expert:", "'cnn', limit mlp", [](auto& c, auto&) { c.model.expert_kind = "cnn"; }},
+  {"--expert-activation:", "relu | silu | gelu | swiglu",
+   [](auto& c, auto&) { c.model.expert_activation = "tanh"; }},
+  {"--precision:", "f32 | f64", [](auto& c, auto&) { c.model.precision = "bf16"; }},
+  {"--num-experts-per-token:", "got 5, limit 4 (the number of experts); choose fewer or raise --num-experts",
+   [](auto& c, auto&) { c.model.router.experts_per_token = 5; }},
+  {"--num-experts-per-token:", "got 0", [](auto& c, auto&) { c.model.router.experts_per_token = 0; }},
+  {"--num-experts-per-token:", "use --router switch",
+   [](auto& c, auto&) { c.model.router.experts_per_token = 1; }},
+  {"--num-experts-per-token:", "use --router switch",
+   [](auto& c, auto&) { c.model.router.name = "softmax_post", c.model.router.experts_per_token = 1; }},
+  {"--num-experts-per-token:", "1 with --router switch",
+   [](auto& c, auto&) { c.model.router.name = "switch"; }},
+  {"--num-experts-per-token:", "2 with --router gshard",
+   [](auto& c, auto&) { c.model.router.name = "gshard", c.model.router.experts_per_token = 3; }},
+  {"--num-experts-per-token:", "experts in the groups kept",
+   [](auto& c, auto&) {
+     c.model.router.name = "group_limited", c.model.router.groups = 4, c.model.router.experts_per_token = 2;
+   }},
+  {"router.groups:", "got 3, limit a divisor of 4",
+   [](auto& c, auto&) { c.model.router.name = "group_limited", c.model.router.groups = 3; }},
+  {"router.groups_kept:", "got 2, limit 1 to 1",
+   [](auto& c, auto&) { c.model.router.name = "group_limited", c.model.router.groups_kept = 2; }},
+  {"--router:", "softmax | softmax_post | switch",
+   [](auto& c, auto&) { c.model.router.name = "round_robin"; }},
+  {"--router-aux-loss-coef:", "got -0.1",
+   [](auto& c, auto&) {
+     c.model.router.losses = {{"switch", -0.1}};
+   }},
+  {"--router-aux-loss-coef:", "got nan",
+   [](auto& c, auto&) {
+     c.model.router.losses = {{"switch", nan}};
+   }},
+  {"--router-z-loss-coef:", "got inf",
+   [](auto& c, auto&) {
+     c.model.router.losses = {{"z", infinity}};
+   }},
+  {"--router-aux-loss-coef:", "it balances the load by itself",
+   [](auto& c, auto&) { c.model.router.name = "sinkhorn"; }},
+  {"router.losses:", "'luck'",
+   [](auto& c, auto&) {
+     c.model.router.losses = {{"luck", 1}};
+   }},
+  {"router.losses:", "twice",
+   [](auto& c, auto&) {
+     c.model.router.losses = {{"z", 1}, {"z", 1}};
+   }},
+  {"router.capacity_policy:", "'full'", [](auto& c, auto&) { c.model.router.capacity_policy = "full"; }},
+  {"router.capacity_factor:", "got 0", [](auto& c, auto&) { c.model.router.capacity_factor = 0; }},
+  {"router.capacity_factor_eval:", "got nan",
+   [](auto& c, auto&) { c.model.router.capacity_factor_eval = nan; }},
+  {"--optimizer:", "sgd | adam | adamw", [](auto& c, auto&) { c.optimizer.name = "lion"; }},
+  {"--lr:", "got -0.1", [](auto& c, auto&) { c.optimizer.learning_rate = -0.1; }},
+  {"--lr:", "got nan", [](auto& c, auto&) { c.optimizer.learning_rate = nan; }},
+  {"--lr-schedule:", "constant | linear | cosine", [](auto& c, auto&) { c.optimizer.schedule = "step"; }},
+  {"--min-lr:", "choose at most --lr", [](auto& c, auto&) { c.optimizer.min_learning_rate = 1; }},
+  {"--momentum:", "got 1", [](auto& c, auto&) { c.optimizer.name = "sgd", c.optimizer.momentum = 1; }},
+  {"--momentum:", "--optimizer sgd", [](auto& c, auto&) { c.optimizer.momentum = 0.9; }},
+  {"--beta1:", "got 1", [](auto& c, auto&) { c.optimizer.beta1 = 1; }},
+  {"--beta2:", "got -0.5", [](auto& c, auto&) { c.optimizer.beta2 = -0.5; }},
+  {"--epsilon:", "got 0", [](auto& c, auto&) { c.optimizer.epsilon = 0; }},
+  {"--weight-decay:", "got -1", [](auto& c, auto&) { c.optimizer.weight_decay = -1; }},
+  {"--clip-norm:", "got -1", [](auto& c, auto&) { c.optimizer.clip_norm = -1; }},
+  {"--clip-scope:", "global | local", [](auto& c, auto&) { c.optimizer.clip_scope = "both"; }},
+  {"--batch-size:", "got 0", [](auto& c, auto&) { c.schedule.batch_size = 0; }},
+  {"--num-microbatches:", "got 0", [](auto& c, auto&) { c.schedule.num_microbatches = 0; }},
+  {"--num-microbatches:", "got 129, limit 128 (the batch size)",
+   [](auto& c, auto&) { c.schedule.num_microbatches = 129; }},
+  {"--lanes:", "got 0", [](auto& c, auto&) { c.schedule.lanes = 0; }},
+  {"--lanes:", "got 2, limit 1 (the number of microbatches)", [](auto& c, auto&) { c.schedule.lanes = 2; }},
+  {"--epochs:", "got 0", [](auto& c, auto&) { c.schedule.epochs = 0; }},
+  {"intra_op_threads:", "got 0", [](auto& c, auto&) { c.intra_op_threads = 0; }},
+  {"--nodes:", "got 1025", [](auto&, auto& r) { r.nodes = 1025; }},
+  {"--data-parallel-size:", "got 0", [](auto&, auto& r) { r.data_parallel_size = 0; }},
+  {"--data-parallel-size:", "got 2, limit 1 (the number of lanes)",
+   [](auto&, auto& r) { r.data_parallel_size = 2; }},
+  {"--in-flight:", "got 0", [](auto&, auto& r) { r.in_flight = 0; }},
+  {"--compute-threads:", "got 5000", [](auto&, auto& r) { r.compute_threads = 5000; }},
+};
+
+} // namespace
+
+TEST_CASE("every field of a configuration survives JSON", "[unit]") {
+  const auto config = everything_changed();
+  const auto back = configuration_from_json(to_json(config));
+  REQUIRE(back.has_value());
+  CHECK(*back == config);
+  CHECK(to_json(*back) == to_json(config));
+  CHECK(configuration_from_json("{}").value() == configuration{});
+}
+
+TEST_CASE("every field of the run's options survives JSON", "[unit]") {
+  const run_options options{3, 2, 4, 5, 6};
+  CHECK(run_options_from_json(to_json(options)).value() == options);
+}
+
+TEST_CASE("the hash of a configuration is the SHA-256 of its JSON", "[unit]") {
+  auto config = everything_changed();
+  config.data.directory.clear();
+  const auto script = "import hashlib,sys;print(hashlib.sha256(sys.argv[1].encode()).hexdigest())";
+  const auto python = test::run({TROUPE_PYTHON, "-c", script, to_json(config)}, std::chrono::seconds(60));
+  CHECK(python.output == hash_of(config) + "\n");
+}
+
+TEST_CASE("the hash of a configuration sees every value but the place of the files", "[unit]") {
+  const configuration config;
+  auto other = config;
+  other.schedule.seed = 1;
+  CHECK(hash_of(other) != hash_of(config));
+  other = config;
+  other.data.directory = "elsewhere";
+  CHECK(hash_of(other) == hash_of(config));
+}
+
+TEST_CASE("a configuration with unknown keys or wrong types is refused by name", "[unit]") {
+  const auto problem = [](const std::string& text) {
+    const auto result = configuration_from_json(text);
+    REQUIRE_FALSE(result.has_value());
+    CHECK(result.error().code == error_code::malformed);
+    return result.error().text;
+  };
+  CHECK_THAT(problem(R"({"modle": {}})"),
+             ContainsSubstring("modle: got an unknown key") && ContainsSubstring("model"));
+  CHECK_THAT(problem(R"({"model": {"router": {"nmae": "x"}}})"),
+             ContainsSubstring("model.router.nmae: got an unknown key"));
+  CHECK_THAT(problem(R"({"model": {"experts": "four"}})"),
+             ContainsSubstring(R"(model.experts: got "four", limit a whole number)"));
+  CHECK_THAT(problem(R"({"model": {"experts": -1}})"), ContainsSubstring("model.experts: got -1"));
+  CHECK_THAT(problem(R"({"model": {"experts": 4.5}})"), ContainsSubstring("model.experts: got 4.5"));
+  CHECK_THAT(problem(R"({"model": {"experts": 4294967296}})"),
+             ContainsSubstring("limit a whole number from 0 to 4294967295"));
+  CHECK_THAT(problem(R"({"model": {"expert_bias": 1}})"),
+             ContainsSubstring("model.expert_bias: got 1, limit true or false"));
+  CHECK_THAT(problem(R"({"optimizer": {"learning_rate": null}})"),
+             ContainsSubstring("learning_rate: got null, limit a number"));
+  CHECK_THAT(problem(R"({"model": {"router": {"losses": [{"name": 3}]}}})"),
+             ContainsSubstring("losses[0].name: got 3"));
+  CHECK_THAT(problem(R"({"data": []})"), ContainsSubstring("data: got [], limit an object"));
+  CHECK_THAT(problem(R"({"data": {}, "data": {}})"), ContainsSubstring("key 'data': got it twice"));
+  CHECK_THAT(problem(R"([1])"), ContainsSubstring("limit an object"));
+  CHECK_THAT(problem(R"({"data": )"), StartsWith("[configuration]"));
+  CHECK_THAT(problem(std::string(100, '[')), ContainsSubstring("nesting"));
+}
+
+TEST_CASE("the default configuration and the reference shapes are valid", "[unit]") {
+  CHECK(validate(configuration{}, run_options{}).has_value());
+  configuration awkward;
+  awkward.model.experts = 7;
+  awkward.model.expert_hidden_size = 50;
+  awkward.model.expert_activation = "silu";
+  awkward.model.router.experts_per_token = 3;
+  awkward.schedule.num_microbatches = 4;
+  awkward.schedule.lanes = 3;
+  awkward.optimizer.clip_norm = 1;
+  CHECK(validate(awkward, {3, 3, 4, 2, 0}).has_value());
+  configuration collapsing;
+  collapsing.model.router.experts_per_token = 1;
+  collapsing.model.router.renormalise = false;
+  CHECK(validate(collapsing).has_value());
+  configuration single;
+  single.model.experts = 1;
+  single.model.router.experts_per_token = 1;
+  CHECK(validate(single).has_value());
+}
+
+TEST_CASE("impossible configurations are refused with the option, what was got and what is allowed",
+          "[unit]") {
+  for (const auto& row : bad_rows) {
+    configuration config;
+    run_options options;
+    row.change(config, options);
+    const auto result = validate(config, options);
+    INFO(row.flag << " " << row.says);
+    REQUIRE_FALSE(result.has_value());
+    CHECK(result.error().code == error_code::usage);
+    CHECK_THAT(result.error().text,
+               StartsWith(row.flag) && ContainsSubstring(row.says) && ContainsSubstring("limit"));
+    CHECK(result.error().text.find('\n') == std::string::npos);
+  }
+}
+
+TEST_CASE("names that a program adds are valid, and cannot take a standard name", "[unit]") {
+  configuration config;
+  config.model.expert_kind = "linear";
+  config.model.router.name = "first";
+  config.data.name = "spiral";
+  extensions more;
+  more.experts["linear"];
+  more.routers["first"];
+  more.data_sets["spiral"];
+  CHECK_FALSE(validate(config).has_value());
+  CHECK(validate(config, more).has_value());
+  more.routers["softmax"];
+  CHECK_THAT(validate(config, more).error().text, ContainsSubstring("router named 'softmax'"));
+}
