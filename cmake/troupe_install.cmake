@@ -1,5 +1,6 @@
 # `cmake --install build/release --prefix DIR`, after which find_package(troupe) gives troupe::messages, troupe::model_base,
-# troupe::cores, and where built troupe::model and troupe::actors. Each set brings its own dependencies.
+# troupe::cores, and where built troupe::model, troupe::actors and troupe::node (the node program without its main, for
+# programs with parts of their own). Each set brings its own dependencies.
 
 include(CMakePackageConfigHelpers)
 set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/troupe)
@@ -7,7 +8,8 @@ set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/troupe)
 set(base_set troupe_flags troupe_messages troupe_model_base troupe_cores)
 set(model_set troupe_model)
 set(actors_set troupe_actors)
-foreach(set IN ITEMS base model actors)
+set(node_set troupe_node)
+foreach(set IN ITEMS base model actors node)
   set(present)
   foreach(target IN LISTS ${set}_set)
     if(TARGET ${target})
@@ -21,7 +23,7 @@ foreach(set IN ITEMS base model actors)
 endforeach()
 set_target_properties(troupe_flags PROPERTIES EXPORT_NAME flags)
 
-foreach(folder IN ITEMS messages model actors)
+foreach(folder IN ITEMS messages model actors launcher)
   install(DIRECTORY ${folder} DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/troupe FILES_MATCHING PATTERN "*.hpp")
 endforeach()
 
