@@ -1,0 +1,206 @@
+#include "tests/process/runs.hpp"
+
+#include <catch2/catch_test_macros.hpp>
+#include <catch2/generators/catch_generators.hpp>
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+
+#include <arpa/inet.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+using namespace troupe::test;
+using namespace std::chrono_literals;
+
+namespace {
+
+using words = std::vector<std::string>;
+
+finished_process troupe_with(words arguments) {
+  arguments.insert(arguments.begin(), program("troupe"));
+  return run(arguments, 60s);
+}
+
+/// One line that begins with "troupe: error: " and names `thing`, and nothing else.
+void require_one_line(const finished_process& done, int code, const std::string& thing) {
+  INFO(done.output << done.errors);
+  REQUIRE_FALSE(done.timed_out);
+  REQUIRE(done.status.signal == 0);
+  REQUIRE(done.status.code == code);
+  REQUIRE(done.errors.starts_with("troupe: error: "));
+  REQUIRE(std::ranges::count(done.errors, '\n') == 1);
+  REQUIRE(done.errors.find(thing) != std::string::npos);
+}
+
+struct usage_row {
+  words arguments;
+  std::string names;
+};
+
+/// A TCP connection to 127.0.0.1, closed at the end of the scope.
+class raw_connection {
+public:
+  explicit raw_connection(const std::string& address) : descriptor_(::socket(AF_INET, SOCK_STREAM, 0)) {
+    sockaddr_in to{};
+    to.sin_family = AF_INET;
+    to.sin_port = htons(static_cast<std::uint16_t>(std::stoi(address.substr(address.find(':') + 1))));
+    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    connected = ::connect(descriptor_, reinterpret_cast<sockaddr*>(&to), sizeof to) == 0;
+  }
+
+  ~raw_connection() {
+    ::close(descriptor_);
+  }
+
+  void send(const std::string& bytes) const {
+    (void)!::send(descriptor_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+  }
+
+  bool connected = false;
+
+private:
+  int descriptor_;
+};
+
+/// A port of 127.0.0.1 that somebody else listens at.
+class taken_port {
+public:
+  taken_port() : descriptor_(::socket(AF_INET, SOCK_STREAM, 0)) {
+    sockaddr_in at{};
+    at.sin_family = AF_INET;
+    at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    REQUIRE(::bind(descriptor_, reinterpret_cast<sockaddr*>(&at), sizeof at) == 0);
+    REQUIRE(::listen(descriptor_, 1) == 0);
+    socklen_t size = sizeof at;
+    ::getsockname(descriptor_, reinterpret_cast<sockaddr*>(&at), &size);
+    number = ntohs(at.sin_port);
+  }
+
+  ~taken_port() {
+    ::close(descriptor_);
+  }
+
+  int number = 0;
+
+private:
+  int descriptor_;
+};
+
+words small_run(words more = {}) {
+  words command{"train", "--data", "gaussian", "--max-steps", "5"};
+  command.insert(command.end(), more.begin(), more.end());
+  return command;
+}
+
+std::string saved_model(const temporary_directory& place) {
+  const auto done = troupe_with(small_run({"--save", place / "model"}));
+  INFO(done.errors);
+  REQUIRE(done.status.success());
+  return place / "model";
+}
+
+finished_process evaluate(const std::string& model) {
+  return troupe_with({"eval", "--model", model});
+}
+
+} // namespace
+
+TEST_CASE("impossible options are refused in one line that names them", "[process]") {
+  const auto row = GENERATE(
+    usage_row{{"train", "--nodez", "2"}, "--nodez"}, usage_row{{"train", "--nodes", "-1"}, "--nodes"},
+    usage_row{{"train", "--data", "mnist"}, "--data"}, usage_row{{"train", "--num-experts", "0"}, "--num-experts"},
+    usage_row{small_run({"--num-experts", "4", "--num-experts-per-token", "5"}), "--num-experts-per-token"},
+    usage_row{small_run({"--data-parallel-size", "2"}), "--data-parallel-size"},
+    usage_row{small_run({"--lanes", "3"}), "--lanes"}, usage_row{small_run({"--lr", "nan"}), "--lr"},
+    usage_row{small_run({"--clip-norm", "-1"}), "--clip-norm"},
+    usage_row{small_run({"--optimizer", "lion"}), "--optimizer"},
+    usage_row{small_run({"--router-aux-loss-coef", "-0.1"}), "--router-aux-loss-coef"},
+    usage_row{small_run({"--num-experts-per-token", "1"}), "--router"},
+    usage_row{small_run({"--nodes", "1", "--listen", "0.0.0.0:0"}), "--insecure"},
+    usage_row{small_run({"--listen", "nonsense"}), "nonsense"}, usage_row{{"node", "--join", "here"}, "here"},
+    usage_row{{"dance"}, "dance"});
+  CAPTURE(row.arguments);
+  require_one_line(troupe_with(row.arguments), 2, row.names);
+}
+
+TEST_CASE("a malformed configuration file is refused with its line", "[process]") {
+  temporary_directory place;
+  const auto file = place.write("run.toml", "lr = 0.1\nbatch-size = = 3\n");
+  require_one_line(troupe_with(small_run({"--config", file})), 2, "2");
+  const auto unknown = place.write("unknown.toml", "learning-speed = 3\n");
+  require_one_line(troupe_with(small_run({"--config", unknown})), 2, "learning-speed");
+}
+
+TEST_CASE("a missing data set names the package that has it", "[process]") {
+  temporary_directory empty;
+  const auto done = troupe_with({"train", "--data", "fashion-mnist", "--data-dir", empty.path(), "--max-steps", "2"});
+  require_one_line(done, 1, "dataset-fashion-mnist");
+}
+
+TEST_CASE("a port that is in use is named", "[process]") {
+  taken_port port;
+  const auto address = "127.0.0.1:" + std::to_string(port.number);
+  require_one_line(troupe_with(small_run({"--nodes", "1", "--listen", address})), 1, address);
+}
+
+TEST_CASE("a file that cannot be written is refused before the run", "[process]") {
+  require_one_line(troupe_with(small_run({"--metrics-file", "/nowhere/at/all"})), 1, "/nowhere/at/all");
+  require_one_line(troupe_with(small_run({"--save", "/proc/model"})), 1, "/proc");
+}
+
+TEST_CASE("nobody at the address to join", "[process]") {
+  require_one_line(troupe_with({"node", "--join", "127.0.0.1:1"}), 1, "127.0.0.1:1");
+}
+
+TEST_CASE("strangers are turned away and the run goes on", "[process]") {
+  auto run = process::start(awkward_run({"--nodes", "1", "--optimizer", "adam", "--message-delay-ms", "5"}));
+  const auto address = address_of_run(run);
+  raw_connection half_open(address);
+  REQUIRE(half_open.connected);
+  raw_connection noise(address);
+  noise.send(std::string(4096, '\x7f') + "GET / HTTP/1.1\r\n\r\n");
+  require_one_line(troupe_with({"node", "--join", address, "--run-id", "ffffffffffffffff"}), 1, "run id");
+  temporary_directory place;
+  const auto other = place.write("other.toml", "lr = 0.123\n");
+  require_one_line(troupe_with({"node", "--join", address, "--config", other}), 1, "configuration");
+  const auto end = run.wait(120s);
+  INFO(run.output() << run.errors());
+  REQUIRE(end);
+  REQUIRE(end->success());
+  REQUIRE(digest_in(run.output()) == digest_of_run(awkward_run({"--optimizer", "adam"})));
+}
+
+TEST_CASE("a model directory that is missing, swapped or damaged is refused", "[process]") {
+  temporary_directory place;
+  require_one_line(evaluate(place / "nothing"), 1, "nothing");
+  const auto model = saved_model(place);
+  const auto first = model + "/expert-0-0.safetensors";
+  const auto second = model + "/expert-0-1.safetensors";
+  SECTION("an expert's file is missing") {
+    std::filesystem::remove(second);
+    require_one_line(evaluate(model), 1, "expert-0-1");
+  }
+  SECTION("two experts' files are swapped") {
+    std::filesystem::rename(first, place / "aside");
+    std::filesystem::rename(second, first);
+    std::filesystem::rename(place / "aside", second);
+    require_one_line(evaluate(model), 1, "expert-0-0");
+  }
+  SECTION("a byte has changed") {
+    auto content = read_file(first);
+    content.back() = static_cast<char>(content.back() ^ 1);
+    std::ofstream(first, std::ios::binary) << content;
+    require_one_line(evaluate(model), 1, "expert-0-0");
+  }
+}
+
+TEST_CASE("a saved model is not damaged by a run that fails", "[process]") {
+  temporary_directory place;
+  const auto model = saved_model(place);
+  const auto before = read_file(model + "/manifest.json");
+  require_one_line(troupe_with(small_run({"--save", model, "--metrics-file", "/nowhere/at/all"})), 1, "/nowhere");
+  REQUIRE(read_file(model + "/manifest.json") == before);
+  REQUIRE(evaluate(model).status.success());
+}
