@@ -106,7 +106,7 @@ std::size_t edits_between(const std::string& left, const std::string& right) {
 
 std::string nearest(const std::string& word, const std::vector<std::string>& candidates) {
   std::string best;
-  auto fewest = std::max<std::size_t>(1, word.size() / 3) + 1;
+  auto fewest = (word.size() <= 3 ? 1 : std::max<std::size_t>(2, word.size() / 3)) + 1;
   for (const auto& candidate : candidates) {
     const auto edits = edits_between(word, candidate);
     if (edits < fewest) {

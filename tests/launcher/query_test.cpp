@@ -1,0 +1,70 @@
+#include "tests/launcher/launcher_fixture.hpp"
+
+#include <catch2/catch_test_macros.hpp>
+#include <catch2/matchers/catch_matchers_string.hpp>
+
+#include <csignal>
+
+using namespace troupe::test;
+using Catch::Matchers::ContainsSubstring;
+
+TEST_CASE("status is a table for people and JSON for programs", "[process]") {
+  const auto table = run_troupe({"status", "127.0.0.1:4040"});
+  CHECK(table.status == exit_status{0, 0});
+  CHECK_THAT(table.output, ContainsSubstring("Run fake-run | step 120 of 469") && ContainsSubstring("head")
+                             && ContainsSubstring("0-1, 3"));
+  const auto json = run_troupe({"status", "127.0.0.1:4040", "--json"});
+  CHECK(nlohmann::json::parse(json.output).at("step") == 120);
+}
+
+TEST_CASE("asking where no head is is an error", "[process]") {
+  const auto result = run_troupe({"status", "127.0.0.1:9"});
+  CHECK(result.status == exit_status{1, 0});
+  CHECK(result.errors == "troupe: error: [status] no head at 127.0.0.1:9\n");
+}
+
+TEST_CASE("drain passes the node on and says when it is done", "[process]") {
+  const temporary_directory records;
+  const auto result = run_troupe({"drain", "node-2", "--head", "127.0.0.1:4040"},
+                                 {{"FAKE_NODE_RECORD", records.path()}});
+  CHECK(result.status == exit_status{0, 0});
+  CHECK(result.output == "node-2 has handed its experts over\n");
+  const auto words = record_of(records, "drain").at("arguments");
+  CHECK(words.at(2) == "--head");
+  CHECK(words.at(3) == "127.0.0.1:4040");
+  CHECK(words.at(4) == "node-2");
+}
+
+TEST_CASE("a node joins a head elsewhere and ends with it", "[process]") {
+  auto head = start_troupe({"train", "--listen", "127.0.0.1:0"}, {{"FAKE_HEAD", "wait"}});
+  REQUIRE(head.wait_for_output("--join 127.0.0.1:", patience));
+  const auto output = head.output();
+  const auto begin = output.find("--join ") + 7;
+  const auto address = output.substr(begin, output.find('\n', begin) - begin);
+  auto node = start_troupe({"node", "--join", address, "--name", "second"});
+  REQUIRE(node.wait_for_output("Joined run fake-run at " + address + " as second\n", patience));
+  head.send(SIGTERM);
+  CHECK(head.wait(patience) == exit_status{130, 0});
+  CHECK(node.wait(patience) == exit_status{0, 0});
+}
+
+TEST_CASE("a node that is refused, or finds no head, says why", "[process]") {
+  const auto refused = run_troupe({"node", "--join", "127.0.0.1:9"}, {{"FAKE_NODE", "refused"}});
+  CHECK(refused.status == exit_status{1, 0});
+  CHECK(refused.errors
+        == "troupe: error: [join] run id: got other, limit fake-run; pass --run-id fake-run\n");
+  const auto alone = run_troupe({"node", "--join", "127.0.0.1:9"});
+  CHECK(alone.status == exit_status{1, 0});
+  CHECK(alone.errors == "troupe: error: [join] no head at 127.0.0.1:9\n");
+}
+
+TEST_CASE("a node compares the configuration of a file", "[process]") {
+  const temporary_directory folder;
+  const auto file = folder.write("run.toml", "num-experts = 8\n");
+  const variables environment = {{"FAKE_NODE_RECORD", folder.path()}, {"FAKE_NODE", "refused"}};
+  run_troupe({"train", "--config", file, "--nodes", "1"}, {{"FAKE_NODE_RECORD", folder.path()}});
+  run_troupe({"node", "--join", "127.0.0.1:9", "--name", "other", "--config", file}, environment);
+  const auto hash = value_of(record_of(folder, "node-1"), "--configuration-hash");
+  CHECK(hash.size() == 64);
+  CHECK(value_of(record_of(folder, "other"), "--configuration-hash") == hash);
+}
