@@ -41,4 +41,8 @@ struct extensions {
 expected<void> validate(const configuration& config, const extensions& more);
 expected<void> validate(const configuration& config, const run_options& options, const extensions& more);
 
+/// `shape_of` for a process that only hosts experts: opens no files where the data set's name says its widths
+/// (fashion-mnist, gaussian), so that such a machine needs no data.
+expected<model_shape> shape_without_files(const configuration& config, const model_factory& factory);
+
 } // namespace troupe
