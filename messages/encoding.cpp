@@ -19,8 +19,8 @@ namespace troupe::detail {
 
 namespace {
 
-/// First segment of every message that this thread encodes: room for a bundle of 200 experts, 8 KiB. Cap'n Proto wants
-/// it zeroed and leaves it zeroed.
+/// First segment of every message that this thread encodes: room for a bundle of 200 experts, 8 KiB. Cap'n
+/// Proto wants it zeroed and leaves it zeroed.
 kj::ArrayPtr<capnp::word> scratch() {
   alignas(64) static thread_local std::array<std::uint64_t, 1024> words{};
   static_assert(sizeof(capnp::word) == sizeof(std::uint64_t));
@@ -92,7 +92,7 @@ frame encoder::finish() {
 // -- decoder --------------------------------------------------------------------
 
 decoder::decoder(std::string_view name, const frame& source, const limits& bounds)
-    : name_(name), source_(source), bounds_(bounds) {
+  : name_(name), source_(source), bounds_(bounds) {
   // nop
 }
 
@@ -133,17 +133,20 @@ void decoder::check_sizes() {
 kj::ArrayPtr<const capnp::word> decoder::words() {
   check_sizes();
   if (failed()) return nullptr;
-  header_ = aligned(source_.header, alignof(capnp::word)) ? source_.header : blob::copy_of(source_.header.bytes());
+  header_ = aligned(source_.header, alignof(capnp::word)) ? source_.header
+                                                          : blob::copy_of(source_.header.bytes());
   return {reinterpret_cast<const capnp::word*>(header_.data()), header_.size() / sizeof(capnp::word)};
 }
 
 void decoder::close() {
   if (next_payload_ != source_.payloads.size())
-    refuse("payloads", std::to_string(source_.payloads.size()), std::to_string(next_payload_) + " named by the header");
+    refuse("payloads", std::to_string(source_.payloads.size()),
+           std::to_string(next_payload_) + " named by the header");
 }
 
 std::optional<shape> decoder::read_shape(schema::Tensor::Reader from, dtype type, std::string_view what) {
-  const std::array<std::int64_t, shape::rank_max> dims{from.getDim0(), from.getDim1(), from.getDim2(), from.getDim3()};
+  const std::array<std::int64_t, shape::rank_max> dims{from.getDim0(), from.getDim1(), from.getDim2(),
+                                                       from.getDim3()};
   const std::size_t rank = from.getRank();
   if (rank > shape::rank_max) {
     refuse(what, std::to_string(rank) + " dimensions", std::to_string(shape::rank_max));
@@ -160,8 +163,8 @@ std::optional<shape> decoder::read_shape(schema::Tensor::Reader from, dtype type
     const auto factor = std::max<std::int64_t>(dims[i], 1);
     if (__builtin_mul_overflow(bytes, factor, &bytes) || static_cast<std::uint64_t>(bytes) > most) {
       std::string text(what);
-      text += ": got shape " + to_string(shape(std::span(dims.data(), rank))) + ", limit " + std::to_string(most)
-              + " bytes (message_bytes_max)";
+      text += ": got shape " + to_string(shape(std::span(dims.data(), rank))) + ", limit "
+              + std::to_string(most) + " bytes (message_bytes_max)";
       refuse(error_code::over_limit, text);
       return std::nullopt;
     }
@@ -213,7 +216,8 @@ double decoder::finite_not_negative(double value, std::string_view what) {
 }
 
 std::string decoder::read(capnp::Text::Reader from, std::string_view what) {
-  if (from.size() > bounds_.text_bytes_max) refuse_count(what, from.size(), bounds_.text_bytes_max, "text_bytes_max");
+  if (from.size() > bounds_.text_bytes_max)
+    refuse_count(what, from.size(), bounds_.text_bytes_max, "text_bytes_max");
   return failed() ? std::string{} : std::string(from.begin(), from.size());
 }
 

@@ -13,8 +13,8 @@
 
 namespace troupe {
 
-/// A message as it travels: a Cap'n Proto header (messages.capnp) and the tensors' bytes beside it, in the order in
-/// which the header names them.
+/// A message as it travels: a Cap'n Proto header (messages.capnp) and the tensors' bytes beside it, in the
+/// order in which the header names them.
 struct frame {
   blob header;
   std::vector<blob> payloads;
@@ -28,19 +28,19 @@ concept one_of = (std::same_as<M, Ms> || ...);
 
 /// The messages that cross a process border.
 template <class M>
-concept wire_message
-  = one_of<M, plan, norm_report, commit, applied, fetch, batch, dispatch, combine, gradient, input_gradient,
-           dense_gradient, dense_parameters, refusal, replica_report, placement_change, placement_settled, owner_state,
-           state_received, state_request, release, ready, join_request, welcome>;
+concept wire_message =
+  one_of<M, plan, norm_report, commit, applied, fetch, batch, dispatch, combine, gradient, input_gradient,
+         dense_gradient, dense_parameters, refusal, replica_report, placement_change, placement_settled,
+         owner_state, state_received, state_request, release, ready, join_request, welcome>;
 
 /// The payloads share the tensors' memory. Cost: two allocations and about 10 ns per list element.
 template <wire_message M>
 frame encode(const M& message);
 
-/// Checks everything that can be known from the message alone: sizes against `bounds`, shape × dtype = bytes, indices
-/// against rows, order of lists. Tensors share the payloads' memory, unless a payload is not 64-byte aligned: then it is
-/// copied, since kernels give other bits on misaligned rows.
-/// Errors: `malformed` (bytes that are not such a message), `over_limit`. Never throws.
+/// Checks everything that can be known from the message alone: sizes against `bounds`, shape × dtype = bytes,
+/// indices against rows, order of lists. Tensors share the payloads' memory, unless a payload is not 64-byte
+/// aligned: then it is copied, since kernels give other bits on misaligned rows. Errors: `malformed` (bytes
+/// that are not such a message), `over_limit`. Never throws.
 template <wire_message M>
 expected<M> decode(const frame& f, const limits& bounds);
 

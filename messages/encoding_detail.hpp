@@ -27,17 +27,11 @@ struct wire;
 
 template <schema::Message::Which Which, auto Init, auto Get>
 struct wire_field {
-  static auto init(message_builder root) {
-    return (root.*Init)();
-  }
+  static auto init(message_builder root) { return (root.*Init)(); }
 
-  static auto get(message_reader root) {
-    return (root.*Get)();
-  }
+  static auto get(message_reader root) { return (root.*Get)(); }
 
-  static bool is_in(message_reader root) {
-    return root.which() == Which;
-  }
+  static bool is_in(message_reader root) { return root.which() == Which; }
 };
 
 // -- encoding -------------------------------------------------------------------
@@ -47,9 +41,7 @@ class encoder {
 public:
   encoder();
 
-  message_builder root() {
-    return builder_.initRoot<schema::Message>();
-  }
+  message_builder root() { return builder_.initRoot<schema::Message>(); }
 
   /// Fills in the descriptor of a present tensor and takes its bytes along.
   void put(schema::Tensor::Builder to, const tensor& from);
@@ -85,6 +77,11 @@ inline void put_kind(auto to, step_kind from) {
   to.setKind(from == step_kind::train ? schema::StepKind::TRAIN : schema::StepKind::EVALUATE);
 }
 
+/// `init` makes the descriptor, which an absent tensor has not.
+inline void put_if_present(auto init, const tensor& from, encoder& out) {
+  if (from.present()) out.put(init(), from);
+}
+
 /// A list of numbers.
 template <class List, class T>
 void put_all(List to, const std::vector<T>& from) {
@@ -116,19 +113,15 @@ constexpr unsigned float_types = types_of(dtype::f32, dtype::f64);
 constexpr unsigned row_types = float_types | types_of(dtype::u8);
 constexpr unsigned any_type = row_types | types_of(dtype::i32, dtype::i64);
 
-/// Reads one message and keeps its first error. After an error lists are empty and tensors absent, so that reading on is
-/// harmless.
+/// Reads one message and keeps its first error. After an error lists are empty and tensors absent, so that
+/// reading on is harmless.
 class decoder {
 public:
   decoder(std::string_view name, const frame& source, const limits& bounds);
 
-  const limits& bounds() const noexcept {
-    return bounds_;
-  }
+  const limits& bounds() const noexcept { return bounds_; }
 
-  bool failed() const noexcept {
-    return error_.has_value();
-  }
+  bool failed() const noexcept { return error_.has_value(); }
 
   /// Remembers `[decode <message>] <what>` and the remedy, unless there was an error before.
   void refuse(error_code code, std::string_view what);
@@ -142,9 +135,7 @@ public:
   /// All payloads must have been named.
   void close();
 
-  error take_error() {
-    return std::move(*error_);
-  }
+  error take_error() { return std::move(*error_); }
 
   tensor read(schema::Tensor::Reader from, std::string_view what, const tensor_rule& rule);
   double finite(double value, std::string_view what);
@@ -201,7 +192,8 @@ inline std::size_t experts_max(const limits& bounds) {
 
 constexpr std::string_view experts_limit = "experts_max * layers_max";
 
-/// A header can make no reader look at more than its own words, once: what is decoded is at most a few times its size.
+/// A header can make no reader look at more than its own words, once: what is decoded is at most a few times
+/// its size.
 constexpr int nesting_max = 16;
 
 template <class M>
@@ -240,7 +232,8 @@ expected<M> decode(const frame& f, const limits& bounds) {
     auto result = detail::decode_header<M>(in);
     if (!in.failed()) return result;
   } catch (const kj::Exception& e) {
-    in.refuse("header", std::string_view(e.getDescription().begin(), e.getDescription().size()), "Cap'n Proto");
+    in.refuse("header", std::string_view(e.getDescription().begin(), e.getDescription().size()),
+              "Cap'n Proto");
   } catch (const std::bad_alloc&) {
     in.refuse(error_code::over_limit, "no memory for the message");
   } catch (const std::exception& e) {

@@ -3,8 +3,9 @@
 namespace troupe::detail {
 
 template <>
-struct wire<placement_change> : wire_field<schema::Message::PLACEMENT_CHANGE, &message_builder::initPlacementChange,
-                                           &message_reader::getPlacementChange> {
+struct wire<placement_change>
+  : wire_field<schema::Message::PLACEMENT_CHANGE, &message_builder::initPlacementChange,
+               &message_reader::getPlacementChange> {
   static constexpr std::string_view name = "placement_change";
 
   static void write(schema::PlacementChange::Builder to, const placement_change& from, encoder&) {
@@ -22,8 +23,9 @@ struct wire<placement_change> : wire_field<schema::Message::PLACEMENT_CHANGE, &m
 };
 
 template <>
-struct wire<placement_settled> : wire_field<schema::Message::PLACEMENT_SETTLED, &message_builder::initPlacementSettled,
-                                            &message_reader::getPlacementSettled> {
+struct wire<placement_settled>
+  : wire_field<schema::Message::PLACEMENT_SETTLED, &message_builder::initPlacementSettled,
+               &message_reader::getPlacementSettled> {
   static constexpr std::string_view name = "placement_settled";
 
   static void write(schema::PlacementSettled::Builder to, const placement_settled& from, encoder&) {
@@ -37,8 +39,8 @@ struct wire<placement_settled> : wire_field<schema::Message::PLACEMENT_SETTLED, 
 };
 
 template <>
-struct wire<owner_state>
-    : wire_field<schema::Message::OWNER_STATE, &message_builder::initOwnerState, &message_reader::getOwnerState> {
+struct wire<owner_state> : wire_field<schema::Message::OWNER_STATE, &message_builder::initOwnerState,
+                                      &message_reader::getOwnerState> {
   static constexpr std::string_view name = "owner_state";
 
   static void write(schema::OwnerState::Builder to, const owner_state& from, encoder& out) {
@@ -51,7 +53,11 @@ struct wire<owner_state>
   }
 
   static owner_state read(schema::OwnerState::Reader from, decoder& in) {
-    return {read_term(from.getTerm()), read_owner(from.getOwner()), from.getVersion(), from.getTo(), from.getFrom(),
+    return {read_term(from.getTerm()),
+            read_owner(from.getOwner()),
+            from.getVersion(),
+            from.getTo(),
+            from.getFrom(),
             in.read(from.getState(), "state", {types_of(dtype::u8), 1})};
   }
 };
@@ -74,8 +80,8 @@ struct wire<state_received> : wire_field<schema::Message::STATE_RECEIVED, &messa
 };
 
 template <>
-struct wire<state_request>
-    : wire_field<schema::Message::STATE_REQUEST, &message_builder::initStateRequest, &message_reader::getStateRequest> {
+struct wire<state_request> : wire_field<schema::Message::STATE_REQUEST, &message_builder::initStateRequest,
+                                        &message_reader::getStateRequest> {
   static constexpr std::string_view name = "state_request";
 
   static void write(schema::StateRequest::Builder to, const state_request& from, encoder&) {
@@ -90,7 +96,7 @@ struct wire<state_request>
 
 template <>
 struct wire<release>
-    : wire_field<schema::Message::RELEASE, &message_builder::initRelease, &message_reader::getRelease> {
+  : wire_field<schema::Message::RELEASE, &message_builder::initRelease, &message_reader::getRelease> {
   static constexpr std::string_view name = "release";
 
   static void write(schema::Release::Builder to, const release& from, encoder&) {
@@ -104,7 +110,8 @@ struct wire<release>
 };
 
 template <>
-struct wire<ready> : wire_field<schema::Message::READY, &message_builder::initReady, &message_reader::getReady> {
+struct wire<ready>
+  : wire_field<schema::Message::READY, &message_builder::initReady, &message_reader::getReady> {
   static constexpr std::string_view name = "ready";
 
   static void write(schema::Ready::Builder to, const ready& from, encoder&) {
@@ -118,8 +125,8 @@ struct wire<ready> : wire_field<schema::Message::READY, &message_builder::initRe
 };
 
 template <>
-struct wire<join_request>
-    : wire_field<schema::Message::JOIN_REQUEST, &message_builder::initJoinRequest, &message_reader::getJoinRequest> {
+struct wire<join_request> : wire_field<schema::Message::JOIN_REQUEST, &message_builder::initJoinRequest,
+                                       &message_reader::getJoinRequest> {
   static constexpr std::string_view name = "join_request";
 
   static void write(schema::JoinRequest::Builder to, const join_request& from, encoder&) {
@@ -149,7 +156,7 @@ struct wire<join_request>
 
 template <>
 struct wire<welcome>
-    : wire_field<schema::Message::WELCOME, &message_builder::initWelcome, &message_reader::getWelcome> {
+  : wire_field<schema::Message::WELCOME, &message_builder::initWelcome, &message_reader::getWelcome> {
   static constexpr std::string_view name = "welcome";
 
   static void write(schema::Welcome::Builder to, const welcome& from, encoder&) {

@@ -70,21 +70,23 @@ struct wire<plan> : wire_field<schema::Message::PLAN, &message_builder::initPlan
     result.clip_norm = in.finite_not_negative(from.getClipNorm(), "clip norm");
     result.clip_local = from.getClipLocal();
     const auto list = from.getMicrobatches();
-    result.microbatches.resize(in.count(list, "microbatches", in.bounds().microbatches_max, "microbatches_max"));
+    result.microbatches.resize(
+      in.count(list, "microbatches", in.bounds().microbatches_max, "microbatches_max"));
     for (unsigned i = 0; i < result.microbatches.size(); ++i) {
       const auto mb = list[i];
       result.microbatches[i] = {mb.getLane(), mb.getReplica(), mb.getRows()};
     }
     check_microbatches(result, in);
     result.placement_version = from.getPlacementVersion();
-    result.placement = in.read_all<node_id>(from.getPlacement(), "placement", experts_max(in.bounds()), experts_limit);
+    result.placement = in.read_all<node_id>(from.getPlacement(), "placement", experts_max(in.bounds()),
+                                            experts_limit);
     return result;
   }
 };
 
 template <>
-struct wire<norm_report>
-    : wire_field<schema::Message::NORM_REPORT, &message_builder::initNormReport, &message_reader::getNormReport> {
+struct wire<norm_report> : wire_field<schema::Message::NORM_REPORT, &message_builder::initNormReport,
+                                      &message_reader::getNormReport> {
   static constexpr std::string_view name = "norm_report";
 
   static void write(schema::NormReport::Builder to, const norm_report& from, encoder&) {
@@ -112,7 +114,7 @@ struct wire<norm_report>
 
 template <>
 struct wire<commit>
-    : wire_field<schema::Message::COMMIT, &message_builder::initCommit, &message_reader::getCommit> {
+  : wire_field<schema::Message::COMMIT, &message_builder::initCommit, &message_reader::getCommit> {
   static constexpr std::string_view name = "commit";
 
   static void write(schema::Commit::Builder to, const commit& from, encoder&) {
@@ -128,7 +130,7 @@ struct wire<commit>
 
 template <>
 struct wire<applied>
-    : wire_field<schema::Message::APPLIED, &message_builder::initApplied, &message_reader::getApplied> {
+  : wire_field<schema::Message::APPLIED, &message_builder::initApplied, &message_reader::getApplied> {
   static constexpr std::string_view name = "applied";
 
   static void write(schema::Applied::Builder to, const applied& from, encoder&) {

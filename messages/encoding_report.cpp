@@ -14,7 +14,8 @@ void write_values(List to, const std::vector<named_value>& from) {
   }
 }
 
-/// `Entry` is a named_value or phase_time: a text and a number. The number may be infinite or none: training diverges.
+/// `Entry` is a named_value or phase_time: a text and a number. The number may be infinite or none: training
+/// diverges.
 template <class Entry, class List>
 std::vector<Entry> read_values(const List& list, std::string_view what, decoder& in) {
   std::vector<Entry> result(in.count(list, what, in.bounds().header_bytes_max, "header_bytes_max"));
@@ -29,8 +30,9 @@ void write_layer(schema::LayerHealth::Builder to, const layer_health& from) {
 }
 
 layer_health read_layer(schema::LayerHealth::Reader from, decoder& in) {
-  return {in.read_all<std::uint64_t>(from.getExpertRows(), "expert rows", in.bounds().experts_max, "experts_max"),
-          read_values<named_value>(from.getValues(), "values", in)};
+  return {
+    in.read_all<std::uint64_t>(from.getExpertRows(), "expert rows", in.bounds().experts_max, "experts_max"),
+    read_values<named_value>(from.getValues(), "values", in)};
 }
 
 void write_microbatch(schema::MicrobatchReport::Builder to, const microbatch_report& from) {
@@ -65,7 +67,8 @@ struct wire<replica_report> : wire_field<schema::Message::REPLICA_REPORT, &messa
     to.setStep(from.step);
     to.setReplica(from.replica);
     auto microbatches = to.initMicrobatches(length(from.microbatches));
-    for (unsigned i = 0; i < from.microbatches.size(); ++i) write_microbatch(microbatches[i], from.microbatches[i]);
+    for (unsigned i = 0; i < from.microbatches.size(); ++i)
+      write_microbatch(microbatches[i], from.microbatches[i]);
     auto phases = to.initPhases(length(from.phases));
     for (unsigned i = 0; i < from.phases.size(); ++i) {
       phases[i].setName(text(from.phases[i].phase));
@@ -81,7 +84,8 @@ struct wire<replica_report> : wire_field<schema::Message::REPLICA_REPORT, &messa
     result.step = from.getStep();
     result.replica = from.getReplica();
     const auto list = from.getMicrobatches();
-    result.microbatches.resize(in.count(list, "microbatches", in.bounds().microbatches_max, "microbatches_max"));
+    result.microbatches.resize(
+      in.count(list, "microbatches", in.bounds().microbatches_max, "microbatches_max"));
     for (unsigned i = 0; i < result.microbatches.size() && !in.failed(); ++i)
       result.microbatches[i] = read_microbatch(list[i], in);
     result.phases = read_values<phase_time>(from.getPhases(), "phases", in);

@@ -35,13 +35,15 @@ std::byte* write_part(std::byte* to, const blob& part) {
 }
 
 tl::unexpected<error> malformed(const char* what, std::uint64_t got, std::uint64_t limit) {
-  return fail(error_code::malformed, std::string("[unflatten] ") + what + ": got " + std::to_string(got) + ", limit "
-                                       + std::to_string(limit) + "; the bytes are cut off or damaged");
+  return fail(error_code::malformed, std::string("[unflatten] ") + what + ": got " + std::to_string(got)
+                                       + ", limit " + std::to_string(limit)
+                                       + "; the bytes are cut off or damaged");
 }
 
 tl::unexpected<error> over_limit(const char* what, std::uint64_t got, std::uint64_t limit, const char* name) {
-  return fail(error_code::over_limit, std::string("[unflatten] ") + what + ": got " + std::to_string(got) + ", limit "
-                                        + std::to_string(limit) + " (" + name + "); raise the limit on every node");
+  return fail(error_code::over_limit, std::string("[unflatten] ") + what + ": got " + std::to_string(got)
+                                        + ", limit " + std::to_string(limit) + " (" + name
+                                        + "); raise the limit on every node");
 }
 
 } // namespace
@@ -87,7 +89,8 @@ expected<frame> unflatten(const blob& flat, const limits& bounds) {
   if (start.payloads > bounds.payloads_max)
     return over_limit("payloads", start.payloads, bounds.payloads_max, "payloads_max");
   // From here on no sum can overflow: every part is checked against the bytes that are left.
-  if (flat.size() < table_bytes(start.payloads)) return malformed("table", table_bytes(start.payloads), flat.size());
+  if (flat.size() < table_bytes(start.payloads))
+    return malformed("table", table_bytes(start.payloads), flat.size());
   auto at = table_bytes(start.payloads);
   auto take = [&](std::uint64_t size, blob& to) {
     const auto left = flat.size() - at;
@@ -97,7 +100,8 @@ expected<frame> unflatten(const blob& flat, const limits& bounds) {
     return true;
   };
   frame result;
-  if (!take(start.header_bytes, result.header)) return malformed("header bytes", start.header_bytes, flat.size() - at);
+  if (!take(start.header_bytes, result.header))
+    return malformed("header bytes", start.header_bytes, flat.size() - at);
   result.payloads.resize(start.payloads);
   for (std::size_t i = 0; i < result.payloads.size(); ++i) {
     std::uint64_t size = 0;

@@ -2,9 +2,14 @@
 
 #include "messages/encoding.hpp"
 
+#include <caf/actor.hpp>
+#include <caf/actor_cast.hpp>
+#include <caf/actor_registry.hpp>
+#include <caf/actor_system.hpp>
 #include <caf/byte_buffer.hpp>
 #include <caf/error.hpp>
 #include <caf/sec.hpp>
+#include <caf/send.hpp>
 #include <caf/span.hpp>
 
 #include <algorithm>
@@ -18,8 +23,8 @@ namespace troupe {
 //
 //     u32 header bytes | header | u32 payloads | for each payload: u64 bytes | bytes
 //
-// One bulk span for the header and for each payload. Nothing is allocated before it is known to fit into the limits and
-// into what is left of the input.
+// One bulk span for the header and for each payload. Nothing is allocated before it is known to fit into the
+// limits and into what is left of the input.
 
 using caf_byte = caf::byte_buffer::value_type; // caf::byte in CAF 0.18, std::byte later
 
@@ -32,8 +37,8 @@ bool refuse(Inspector& f, caf::sec code, std::string text) {
 template <class Inspector>
 bool refuse_size(Inspector& f, const char* what, std::uint64_t got, std::uint64_t limit, const char* name) {
   return refuse(f, caf::sec::invalid_argument,
-                std::string("[inspect] ") + what + ": got " + std::to_string(got) + ", limit " + std::to_string(limit)
-                  + " (" + name + ")");
+                std::string("[inspect] ") + what + ": got " + std::to_string(got) + ", limit "
+                  + std::to_string(limit) + " (" + name + ")");
 }
 
 template <class Inspector>
@@ -50,7 +55,8 @@ bool save_frame(Inspector& f, const frame& x, const limits& bounds) {
   if (bytes_of(x) > bounds.message_bytes_max)
     return refuse_size(f, "message bytes", bytes_of(x), bounds.message_bytes_max, "message_bytes_max");
   if constexpr (requires { f.buf().reserve(1); }) {
-    // One growth of the buffer per message instead of one per doubling: large payloads would be copied again and again.
+    // One growth of the buffer per message instead of one per doubling: large payloads would be copied again
+    // and again.
     auto& buffer = f.buf();
     const auto needed = buffer.size() + bytes_of(x) + 8 * (x.payloads.size() + 1);
     if (needed > buffer.capacity()) buffer.reserve(std::max(needed, 2 * buffer.capacity()));
@@ -66,7 +72,8 @@ bool save_frame(Inspector& f, const frame& x, const limits& bounds) {
 template <class Inspector>
 bool load_bytes(Inspector& f, std::uint64_t size, blob& to) {
   if constexpr (requires { f.remaining(); }) {
-    if (size > f.remaining()) return refuse_size(f, "bytes", size, f.remaining(), "what is left of the message");
+    if (size > f.remaining())
+      return refuse_size(f, "bytes", size, f.remaining(), "what is left of the message");
   }
   to = blob::allocate(static_cast<std::size_t>(size));
   return f.value(caf::span<caf_byte>(reinterpret_cast<caf_byte*>(to.mutable_data()), to.size()));
@@ -95,6 +102,16 @@ bool load_frame(Inspector& f, frame& x, const limits& bounds) {
   return true;
 }
 
+template <class Inspector, class M>
+bool load_message(Inspector& f, M& x, const limits& bounds) {
+  frame loaded;
+  if (!load_frame(f, loaded, bounds)) return false;
+  auto decoded = decode<M>(loaded, bounds);
+  if (!decoded) return refuse(f, caf::sec::invalid_argument, std::move(decoded.error().text));
+  x = std::move(*decoded);
+  return true;
+}
+
 /// What a person sees of a message: its name (from the type id) and its sizes.
 template <class Inspector, class M>
 bool print_sizes(Inspector& f, M& x) {
@@ -104,6 +121,19 @@ bool print_sizes(Inspector& f, M& x) {
   return f.object(x).fields(f.field("bytes", bytes), f.field("payloads", payloads));
 }
 
+/// Name in the actor system's registry under which an actor hears, as strings, why messages were refused. CAF
+/// itself drops a message that does not load without a word.
+constexpr const char* refusal_listener = "troupe.refusals";
+
+template <class Inspector>
+void report_refused(Inspector& f) {
+  if constexpr (requires { f.context()->system(); }) {
+    if (f.context() == nullptr) return;
+    if (auto listener = f.context()->system().registry().get(refusal_listener))
+      caf::anon_send(caf::actor_cast<caf::actor>(listener), to_string(f.get_error()));
+  }
+}
+
 /// Saves or loads one message. Errors of a load: `caf::sec::invalid_argument` with the text of `decode`, or
 /// `end_of_stream`; `x` is then as it was. Human-readable formats can be written, but not read.
 template <class Inspector, class M>
@@ -111,12 +141,9 @@ bool inspect_frame(Inspector& f, M& x, const limits& bounds = {}) {
   if constexpr (Inspector::is_loading) {
     if (f.has_human_readable_format())
       return refuse(f, caf::sec::unsupported_operation, "[inspect] messages cannot be read from text");
-    frame loaded;
-    if (!load_frame(f, loaded, bounds)) return false;
-    auto decoded = decode<M>(loaded, bounds);
-    if (!decoded) return refuse(f, caf::sec::invalid_argument, std::move(decoded.error().text));
-    x = std::move(*decoded);
-    return true;
+    if (load_message(f, x, bounds)) return true;
+    report_refused(f);
+    return false;
   } else {
     if (f.has_human_readable_format()) return print_sizes(f, x);
     return save_frame(f, encode(x), bounds);
@@ -125,7 +152,7 @@ bool inspect_frame(Inspector& f, M& x, const limits& bounds = {}) {
 
 /// Found by CAF for every message that crosses a process border.
 template <class Inspector, class M>
-  requires wire_message<std::remove_const_t<M>>
+requires wire_message<std::remove_const_t<M>>
 bool inspect(Inspector& f, M& x) {
   return inspect_frame(f, x);
 }

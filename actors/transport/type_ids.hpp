@@ -6,9 +6,10 @@
 #include <caf/allowed_unsafe_message_type.hpp>
 #include <caf/type_id.hpp>
 
-// The types that CAF may carry. Their order is part of the protocol: add at the end, and raise `protocol_version` when
-// anything before changes.
+// The types that CAF may carry. Their order is part of the protocol: add at the end, and raise
+// `protocol_version` when anything before changes.
 
+// clang-format off
 CAF_BEGIN_TYPE_ID_BLOCK(troupe, first_custom_type_id)
 
   CAF_ADD_TYPE_ID(troupe, (troupe::plan))
@@ -42,6 +43,7 @@ CAF_BEGIN_TYPE_ID_BLOCK(troupe, first_custom_type_id)
   CAF_ADD_TYPE_ID(troupe, (troupe::expert_input_gradient))
 
 CAF_END_TYPE_ID_BLOCK(troupe)
+// clang-format on
 
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::expert_forward)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::expert_output)
