@@ -9,6 +9,10 @@ namespace {
 
 constexpr std::uint64_t never = ~std::uint64_t{0};
 
+/// The coordinator's first placement, in force from step 0 on. Whoever lives somewhere under it was born there: this,
+/// not the step, tells new experts from moved ones, since plan 1 may come before plan 0.
+constexpr std::uint64_t first_placement = 1;
+
 } // namespace
 
 host_core::host_core(host_settings settings) : settings_(settings) {
@@ -61,7 +65,7 @@ void host_core::settle_residents(const plan& p, outbox& out) {
     if (r.second == never && !std::ranges::binary_search(here, r.first)) r.second = p.step;
   for (auto& owner : here)
     if (residents_.emplace(owner, never).second)
-      out.experts.push_back({owner, true, settings_.fresh_start && p.step == 0});
+      out.experts.push_back({owner, true, settings_.fresh_start && p.placement_version == first_placement});
 }
 
 void host_core::receive(const plan& p, outbox& out) {
