@@ -15,7 +15,8 @@ matrix_view<Real> block_of(matrix_view<Real> m, std::int64_t first, std::int64_t
   return {m.data + first * m.columns, rows, m.columns};
 }
 
-/// E·Σ_e (n_e/(T·k))·mean_t p_te over consecutive blocks, each weighted by its share of the tokens; p = P or p̃.
+/// E·Σ_e (n_e/(T·k))·mean_t p_te over consecutive blocks, each weighted by its share of the tokens; p = P or
+/// p̃.
 template <class Real>
 class switch_loss : public router_loss<Real> {
 public:
@@ -39,23 +40,27 @@ public:
 private:
   std::vector<std::int64_t> blocks(std::int64_t tokens) const {
     if (formula_.name == "sequence")
-      return std::vector<std::int64_t>(static_cast<std::size_t>(formula_.sequences), tokens / formula_.sequences);
+      return std::vector<std::int64_t>(static_cast<std::size_t>(formula_.sequences),
+                                       tokens / formula_.sequences);
     return formula_.rows.empty() ? std::vector<std::int64_t>{tokens} : formula_.rows;
   }
 
-  double block(const loss_input<Real>& in, std::int64_t first, std::int64_t n, double scale, Real* gradient) const {
+  double block(const loss_input<Real>& in, std::int64_t first, std::int64_t n, double scale,
+               Real* gradient) const {
     const auto experts = in.logits.columns;
     const bool sigmoid_score = formula_.score == router_needs::score_kind::sigmoid;
     const auto z = block_of(in.logits, first, n);
-    std::vector<Real> score;     // s
+    std::vector<Real> score;      // s
     std::vector<Real> normalised; // p̃
     auto p = block_of(in.probabilities, first, n);
     if (sigmoid_score) {
       fill_sigmoid(z, score, normalised);
       p = {normalised.data(), n, experts};
     }
-    std::vector<std::uint64_t> counts(in.counts.begin(), in.counts.end());
-    if (counts.empty() || n != in.logits.rows) {
+    std::vector<std::uint64_t> counts;
+    if (!sigmoid_score && in.counts_k == formula_.k && n == in.logits.rows) {
+      counts.assign(in.counts.begin(), in.counts.end());
+    } else {
       const auto chosen = top_k(sigmoid_score ? matrix_view<Real>{score.data(), n, experts} : p, formula_.k);
       counts = count_choices(chosen, experts);
     }
@@ -63,8 +68,7 @@ private:
     const auto t = static_cast<double>(n);
     const auto factor = static_cast<double>(experts) / (t * static_cast<double>(formula_.k) * t);
     double value = 0;
-    for (std::int64_t e = 0; e < experts; ++e)
-      value += static_cast<double>(counts[e]) * sums[e] * factor;
+    for (std::int64_t e = 0; e < experts; ++e) value += static_cast<double>(counts[e]) * sums[e] * factor;
     if (gradient != nullptr)
       add_gradient(p, sigmoid_score ? score.data() : nullptr, counts, scale * factor, gradient);
     return value;
@@ -75,18 +79,16 @@ private:
     normalised.resize(score.size());
     for (std::int64_t t = 0; t < z.rows; ++t) {
       Real sum = Real(1e-20);
-      for (std::int64_t i = t * z.columns; i < (t + 1) * z.columns; ++i)
-        sum += score[i] = sigmoid(z.data[i]);
-      for (std::int64_t i = t * z.columns; i < (t + 1) * z.columns; ++i)
-        normalised[i] = score[i] / sum;
+      for (std::int64_t i = t * z.columns; i < (t + 1) * z.columns; ++i) sum += score[i] = sigmoid(z.data[i]);
+      for (std::int64_t i = t * z.columns; i < (t + 1) * z.columns; ++i) normalised[i] = score[i] / sum;
     }
   }
 
   /// += factor · p_j (n_j − Σ_i n_i p_i), for p̃ times (1 − s_j).
-  static void add_gradient(matrix_view<Real> p, const Real* score, const std::vector<std::uint64_t>& counts, double factor, Real* gradient) {
+  static void add_gradient(matrix_view<Real> p, const Real* score, const std::vector<std::uint64_t>& counts,
+                           double factor, Real* gradient) {
     std::vector<Real> weight;
-    for (const auto n : counts)
-      weight.push_back(static_cast<Real>(static_cast<double>(n) * factor));
+    for (const auto n : counts) weight.push_back(static_cast<Real>(static_cast<double>(n) * factor));
     add_mean_gradient(p, weight.data(), score, gradient);
   }
 
@@ -103,16 +105,14 @@ public:
     const auto t = static_cast<double>(in.probabilities.rows);
     auto mean = column_sums(in.probabilities);
     double centre = 0;
-    for (auto& m : mean)
-      centre += (m /= t) / static_cast<double>(experts);
+    for (auto& m : mean) centre += (m /= t) / static_cast<double>(experts);
     double value = 0;
     std::vector<Real> weight;
     for (const auto m : mean) {
       value += (m - centre) * (m - centre) / static_cast<double>(experts - 1);
       weight.push_back(static_cast<Real>(scale * 2 * (m - centre) / static_cast<double>(experts - 1) / t));
     }
-    if (out != nullptr)
-      add_mean_gradient<Real>(in.probabilities, weight.data(), nullptr, out->logits.data());
+    if (out != nullptr) add_mean_gradient<Real>(in.probabilities, weight.data(), nullptr, out->logits.data());
     return value;
   }
 };
@@ -134,12 +134,12 @@ public:
     double value = 0;
     std::vector<Real> gate_gradient(kept.gates.size());
     for (std::size_t i = 0; i < kept.gates.size(); ++i) {
-      const auto weight = static_cast<double>(experts) * static_cast<double>(counts[kept.experts[i]]) / (t * t);
+      const auto weight = static_cast<double>(experts) * static_cast<double>(counts[kept.experts[i]])
+                          / (t * t);
       value += weight * kept.gates[i];
       gate_gradient[i] = static_cast<Real>(scale * weight);
     }
-    if (out != nullptr)
-      chosen_softmax_backward<Real>(kept, experts, gate_gradient, out->logits);
+    if (out != nullptr) chosen_softmax_backward<Real>(kept, experts, gate_gradient, out->logits);
     return value;
   }
 
@@ -155,8 +155,7 @@ public:
     const auto experts = in.logits.columns;
     const auto t = static_cast<double>(in.logits.rows);
     double value = 0;
-    for (const Real l : in.log_partition)
-      value += static_cast<double>(l) * static_cast<double>(l);
+    for (const Real l : in.log_partition) value += static_cast<double>(l) * static_cast<double>(l);
     for (std::int64_t row = 0; out != nullptr && row < in.logits.rows; ++row) {
       const Real factor = static_cast<Real>(scale * 2 / t) * in.log_partition[row];
       for (std::int64_t e = row * experts; e < (row + 1) * experts; ++e)
@@ -188,10 +187,10 @@ std::unique_ptr<router_loss<Real>> make_z_loss() {
   return std::make_unique<z_loss<Real>>();
 }
 
-#define TROUPE_INSTANTIATE(Real)                                                                 \
-  template std::unique_ptr<router_loss<Real>> make_switch_loss(const loss_formula&, double);    \
-  template std::unique_ptr<router_loss<Real>> make_variance_loss();                             \
-  template std::unique_ptr<router_loss<Real>> make_nanomoe_loss(std::int64_t);                  \
+#define TROUPE_INSTANTIATE(Real)                                                                             \
+  template std::unique_ptr<router_loss<Real>> make_switch_loss(const loss_formula&, double);                 \
+  template std::unique_ptr<router_loss<Real>> make_variance_loss();                                          \
+  template std::unique_ptr<router_loss<Real>> make_nanomoe_loss(std::int64_t);                               \
   template std::unique_ptr<router_loss<Real>> make_z_loss();
 TROUPE_INSTANTIATE(float)
 TROUPE_INSTANTIATE(double)

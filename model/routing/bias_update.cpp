@@ -8,8 +8,7 @@ template <class Real>
 void update_bias(std::span<Real> bias, std::span<const double> counts, double rate, bool recentre) {
   const auto experts = static_cast<double>(bias.size());
   double sum = 0;
-  for (const auto n : counts)
-    sum += n;
+  for (const auto n : counts) sum += n;
   const double mean = sum / experts;
   std::vector<double> change;
   double change_mean = 0;

@@ -1,4 +1,5 @@
-// Expert choice (Zhou 2022): §2.8. Looks across the tokens of a microbatch, so not for causal language models.
+// Expert choice (Zhou 2022): §2.8. Looks across the tokens of a microbatch, so not for causal language
+// models.
 
 #include "model/routing/routers.hpp"
 #include "model/routing/selection.hpp"
@@ -11,7 +12,8 @@ namespace troupe {
 
 namespace {
 
-/// Each expert takes its c = ⌈T·cf/E⌉ ≤ T best tokens by P; gates P. A token's experts are listed in ascending order.
+/// Each expert takes its c = ⌈T·cf/E⌉ ≤ T best tokens by P; gates P. A token's experts are listed in
+/// ascending order.
 template <class Real>
 class expert_choice_router : public router<Real> {
 public:
@@ -19,13 +21,12 @@ public:
     // nop
   }
 
-  router_needs needs() const override {
-    return {.slots = 1};
-  }
+  router_needs needs() const override { return {.slots = 1}; }
 
   routing<Real> route(const routing_input<Real>& in) const override {
     const auto& p = in.probabilities;
-    const auto wanted = std::ceil(static_cast<double>(p.rows) * capacity_factor_ / static_cast<double>(p.columns));
+    const auto wanted = std::ceil(static_cast<double>(p.rows) * capacity_factor_
+                                  / static_cast<double>(p.columns));
     const auto c = static_cast<std::int64_t>(std::min(wanted, static_cast<double>(p.rows)));
     std::vector<std::int64_t> order(static_cast<std::size_t>(p.rows));
     std::vector<std::vector<std::int32_t>> taken(order.size());
@@ -48,8 +49,8 @@ public:
     return out;
   }
 
-  void backward(const routing_input<Real>& in, const routing<Real>& forward, std::span<const Real> gate_gradient,
-                logit_gradient<Real>& out) const override {
+  void backward(const routing_input<Real>& in, const routing<Real>& forward,
+                std::span<const Real> gate_gradient, logit_gradient<Real>& out) const override {
     full_softmax_backward(in.probabilities, forward, gate_gradient, Real(1), out.logits);
   }
 

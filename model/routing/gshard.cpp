@@ -14,7 +14,8 @@ namespace {
 template <class Real>
 class gshard_router : public router<Real> {
 public:
-  gshard_router(second_expert second, double threshold) : second_(second), threshold_(static_cast<Real>(threshold)) {
+  gshard_router(second_expert second, double threshold)
+    : second_(second), threshold_(static_cast<Real>(threshold)) {
     // nop
   }
 
@@ -29,10 +30,10 @@ public:
 
   routing<Real> route(const routing_input<Real>& in) const override {
     const auto second = in.draws.empty() ? second_expert::all : second_;
-    auto out = second == second_expert::gumbel ? sampled(in) : choose_top_k(in.probabilities, 2, in.probabilities);
+    auto out = second == second_expert::gumbel ? sampled(in)
+                                               : choose_top_k(in.probabilities, 2, in.probabilities);
     renormalise(out);
-    if (second == second_expert::all || second == second_expert::gumbel)
-      return out;
+    if (second == second_expert::all || second == second_expert::gumbel) return out;
     out.used.assign(out.experts.size(), 1);
     for (std::int64_t t = 0; t < out.tokens; ++t) {
       const Real g = out.gates[2 * t + 1];
@@ -42,8 +43,8 @@ public:
     return out;
   }
 
-  void backward(const routing_input<Real>& in, const routing<Real>& forward, std::span<const Real> gate_gradient,
-                logit_gradient<Real>& out) const override {
+  void backward(const routing_input<Real>& in, const routing<Real>& forward,
+                std::span<const Real> gate_gradient, logit_gradient<Real>& out) const override {
     chosen_softmax_backward(forward, in.logits.columns, gate_gradient, out.logits);
   }
 

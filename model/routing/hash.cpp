@@ -1,4 +1,5 @@
-// Fixed assignments without parameters: by the hash of the token id (Roller 2021), §2.9, or by the sample's label.
+// Fixed assignments without parameters: by the hash of the token id (Roller 2021), §2.9, or by the sample's
+// label.
 
 #include "model/routing/routers.hpp"
 #include "model/routing/selection.hpp"
@@ -24,22 +25,22 @@ public:
     // nop
   }
 
-  router_needs needs() const override {
-    return {.slots = 1, .gate = false, .ids = ids_};
-  }
+  router_needs needs() const override { return {.slots = 1, .gate = false, .ids = ids_}; }
 
   routing<Real> route(const routing_input<Real>& in) const override {
     routing<Real> out;
     out.tokens = in.logits.rows;
     out.slots = 1;
     for (const auto id : in.ids)
-      out.experts.push_back(static_cast<std::int32_t>(rule_(static_cast<std::uint64_t>(id)) % static_cast<std::uint64_t>(in.logits.columns)));
+      out.experts.push_back(static_cast<std::int32_t>(rule_(static_cast<std::uint64_t>(id))
+                                                      % static_cast<std::uint64_t>(in.logits.columns)));
     out.gates.assign(out.experts.size(), Real(1));
     out.counts = count_choices(out.experts, in.logits.columns);
     return out;
   }
 
-  void backward(const routing_input<Real>&, const routing<Real>&, std::span<const Real>, logit_gradient<Real>&) const override {
+  void backward(const routing_input<Real>&, const routing<Real>&, std::span<const Real>,
+                logit_gradient<Real>&) const override {
     // nop
   }
 
@@ -57,7 +58,8 @@ std::unique_ptr<router<Real>> make_fixed(router_needs::id_kind ids, Rule rule) {
 
 template <class Real>
 std::unique_ptr<router<Real>> make_hash(std::uint64_t seed) {
-  return make_fixed<Real>(router_needs::id_kind::token, [seed](std::uint64_t id) { return splitmix64(id ^ seed); });
+  return make_fixed<Real>(router_needs::id_kind::token,
+                          [seed](std::uint64_t id) { return splitmix64(id ^ seed); });
 }
 
 template <class Real>

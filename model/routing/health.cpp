@@ -13,8 +13,7 @@ load_health health_of(std::span<const std::uint64_t> counts) {
     sum += static_cast<double>(n);
     out.dead_experts += n == 0;
   }
-  if (counts.empty() || sum == 0)
-    return out;
+  if (counts.empty() || sum == 0) return out;
   const double mean = sum / static_cast<double>(counts.size());
   const auto [low, high] = std::minmax_element(counts.begin(), counts.end());
   out.load_max_over_mean = static_cast<double>(*high) / mean;
@@ -32,7 +31,8 @@ load_health health_of(std::span<const std::uint64_t> counts) {
 }
 
 template <class Real>
-double router_entropy(matrix_view<Real> logits, matrix_view<Real> probabilities, std::span<const Real> log_partition) {
+double router_entropy(matrix_view<Real> logits, matrix_view<Real> probabilities,
+                      std::span<const Real> log_partition) {
   double sum = 0;
   for (std::int64_t t = 0; t < logits.rows; ++t) {
     Real inner = 0;
@@ -46,15 +46,18 @@ double router_entropy(matrix_view<Real> logits, matrix_view<Real> probabilities,
 std::optional<std::string> collapse_warning(std::span<const std::uint64_t> counts, std::int64_t slots) {
   const auto health = health_of(counts);
   const auto experts = static_cast<double>(counts.size());
-  const double worst = experts / static_cast<double>(std::max<std::int64_t>(slots, 1)); // one expert takes every token
+  const double worst = experts / static_cast<double>(std::max<std::int64_t>(slots, 1)); // one expert takes
+                                                                                        // every token
   const bool crowded = worst > 2 && health.load_max_over_mean > worst / 2;
-  if (health.load_max_over_mean == 0 || (health.dead_experts == 0 && !crowded))
-    return std::nullopt;
+  if (health.load_max_over_mean == 0 || (health.dead_experts == 0 && !crowded)) return std::nullopt;
   char text[320];
   std::snprintf(text, sizeof text,
-                "routing collapsed: %llu of %zu experts got no token, the busiest %.1f times the mean; raise the balance loss "
-                "(--router-aux-loss-coef 0.1), use more experts per token, or a router that balances itself (sigmoid_bias, sinkhorn, expert_choice)",
-                static_cast<unsigned long long>(health.dead_experts), counts.size(), health.load_max_over_mean);
+                "routing collapsed: %llu of %zu experts got no token, the busiest %.1f times the mean; raise "
+                "the balance loss "
+                "(--router-aux-loss-coef 0.1), use more experts per token, or a router that balances itself "
+                "(sigmoid_bias, sinkhorn, expert_choice)",
+                static_cast<unsigned long long>(health.dead_experts), counts.size(),
+                health.load_max_over_mean);
   return text;
 }
 

@@ -24,10 +24,12 @@ load_health health_of(std::span<const std::uint64_t> counts);
 
 /// mean_t −Σ P ln P = mean_t (ln Σ exp z − Σ P z); falls while a router learns to decide.
 template <class Real>
-double router_entropy(matrix_view<Real> logits, matrix_view<Real> probabilities, std::span<const Real> log_partition);
+double router_entropy(matrix_view<Real> logits, matrix_view<Real> probabilities,
+                      std::span<const Real> log_partition);
 
-/// One line with the remedy if routing has collapsed: experts without a token, or one expert with over half of the places
-/// that balance would spread over `experts`. Give it the counts of a window of steps, not of one.
+/// One line with the remedy if routing has collapsed: experts without a token, or one expert with over half
+/// of the places that balance would spread over `experts`. Give it the counts of a window of steps, not of
+/// one.
 std::optional<std::string> collapse_warning(std::span<const std::uint64_t> counts, std::int64_t slots);
 
 } // namespace troupe

@@ -1,6 +1,7 @@
 #pragma once
 
-// For .cpp files that are compiled without contraction: one kernel source, run with the widest vectors there are.
+// For .cpp files that are compiled without contraction: one kernel source, run with the widest vectors there
+// are.
 
 #include <cstdint>
 #include <cstring>
@@ -59,10 +60,8 @@ inline int vector_bytes() {
 template <class Kernel, class... Args>
 void run_widest(Args... args) {
 #if defined(__x86_64__)
-  if (vector_bytes() == 64)
-    return run_avx512<Kernel>(args...);
-  if (vector_bytes() == 32)
-    return run_avx2<Kernel>(args...);
+  if (vector_bytes() == 64) return run_avx512<Kernel>(args...);
+  if (vector_bytes() == 32) return run_avx2<Kernel>(args...);
 #endif
   Kernel::template run<floats4>(args...);
 }

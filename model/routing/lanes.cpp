@@ -81,8 +81,7 @@ struct mean_gradient_kernel {
   static TROUPE_INLINE_KERNEL void run(float* p, const float* weight, std::int64_t experts) {
     for (int l = 0; l < lanes; l += lanes_of<Vector>) {
       Vector inner{};
-      for (std::int64_t e = 0; e < experts; ++e)
-        inner = inner + load<Vector>(p + e * lanes + l) * weight[e];
+      for (std::int64_t e = 0; e < experts; ++e) inner = inner + load<Vector>(p + e * lanes + l) * weight[e];
       for (std::int64_t e = 0; e < experts; ++e)
         store(p + e * lanes + l, load<Vector>(p + e * lanes + l) * (weight[e] - inner));
     }
@@ -113,8 +112,7 @@ void softmax_block(double* z, std::int64_t experts, double* maximum, double* sum
     sum[l] = 0;
     for (std::int64_t e = 0; e < experts; ++e)
       sum[l] += z[e * lanes + l] = std::exp(z[e * lanes + l] - maximum[l]);
-    for (std::int64_t e = 0; e < experts; ++e)
-      z[e * lanes + l] /= sum[l];
+    for (std::int64_t e = 0; e < experts; ++e) z[e * lanes + l] /= sum[l];
   }
 }
 
@@ -128,18 +126,15 @@ void take_best(double* score, std::int64_t experts, std::int32_t* chosen) {
         best = score[e * lanes + l];
         chosen[l] = static_cast<std::int32_t>(e);
       }
-    if (chosen[l] >= 0)
-      score[chosen[l] * lanes + l] = nothing;
+    if (chosen[l] >= 0) score[chosen[l] * lanes + l] = nothing;
   }
 }
 
 void mean_gradient_block(double* p, const double* weight, std::int64_t experts) {
   for (int l = 0; l < lanes; ++l) {
     double inner = 0;
-    for (std::int64_t e = 0; e < experts; ++e)
-      inner += p[e * lanes + l] * weight[e];
-    for (std::int64_t e = 0; e < experts; ++e)
-      p[e * lanes + l] *= weight[e] - inner;
+    for (std::int64_t e = 0; e < experts; ++e) inner += p[e * lanes + l] * weight[e];
+    for (std::int64_t e = 0; e < experts; ++e) p[e * lanes + l] *= weight[e] - inner;
   }
 }
 

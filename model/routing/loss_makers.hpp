@@ -36,7 +36,8 @@ std::unique_ptr<router_loss<Real>> make_tutel_loss(std::int64_t k, double noise)
 template <class Real>
 std::vector<double> column_sums(matrix_view<Real> m);
 
-/// gradient += p_j (w_j − Σ_i w_i p_i), times (1 − s_j) if `score` s is given: the gradient of Σ_te w_e p_te for P and p̃.
+/// gradient += p_j (w_j − Σ_i w_i p_i), times (1 − s_j) if `score` s is given: the gradient of Σ_te w_e p_te
+/// for P and p̃.
 template <class Real>
 void add_mean_gradient(matrix_view<Real> p, const Real* weight, const Real* score, Real* gradient);
 

@@ -9,8 +9,7 @@ template <class Real>
 std::vector<double> column_sums(matrix_view<Real> m) {
   std::vector<double> out(static_cast<std::size_t>(m.columns));
   for (std::int64_t t = 0; t < m.rows; ++t)
-    for (std::int64_t e = 0; e < m.columns; ++e)
-      out[e] += static_cast<double>(m.data[t * m.columns + e]);
+    for (std::int64_t e = 0; e < m.columns; ++e) out[e] += static_cast<double>(m.data[t * m.columns + e]);
   return out;
 }
 
@@ -25,8 +24,7 @@ void add_mean_gradient(matrix_view<Real> p, const Real* weight, const Real* scor
     for (std::int64_t e = 0; e < p.columns; ++e) {
       const Real* lane = block.data() + e * lanes;
       if (score == nullptr)
-        for (std::int64_t l = 0; l < n; ++l)
-          rows[l * p.columns + e] += lane[l];
+        for (std::int64_t l = 0; l < n; ++l) rows[l * p.columns + e] += lane[l];
       else
         for (std::int64_t l = 0; l < n; ++l)
           rows[l * p.columns + e] += lane[l] * (1 - score[(first + l) * p.columns + e]);

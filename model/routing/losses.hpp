@@ -19,34 +19,36 @@ struct loss_input {
   std::span<const Real> log_partition;   ///< [T]
   matrix_view<Real> noise_logits;        ///< x·Wnᵀ [T, E]: importance, load
   std::span<const Real> normal;          ///< ε [T, E]; empty: no draw
-  std::span<const std::uint64_t> counts; ///< [E] counts of a plain top-k of the unbiased scores, if known already
+  std::span<const std::uint64_t> counts; ///< [E] counts of a plain top-`counts_k` of P over all tokens, if
+                                         ///< known already
+  std::int64_t counts_k = 0;
 };
 
 /// Which loss, and with what: the options that its formula reads (§3).
 struct loss_formula {
-  std::string name;                       ///< switch | first_choice | hf | sequence | z | variance | nanomoe | tutel_load_importance | importance | load
+  std::string name; ///< switch | first_choice | hf | sequence | z | variance | nanomoe |
+                    ///< tutel_load_importance | importance | load
   std::int64_t k = 1;
   router_needs::score_kind score = router_needs::score_kind::softmax; ///< switch, sequence
-  std::vector<std::int64_t> rows = {};    ///< switch: consecutive block sizes; empty: one block
-  std::int64_t sequences = 1;             ///< sequence: that many equal consecutive parts
-  double noise = 1;                       ///< tutel_load_importance
-  double noise_floor = 1e-2;              ///< importance, load
+  std::vector<std::int64_t> rows = {}; ///< switch: consecutive block sizes; empty: one block
+  std::int64_t sequences = 1;          ///< sequence: that many equal consecutive parts
+  double noise = 1;                    ///< tutel_load_importance
+  double noise_floor = 1e-2;           ///< importance, load
 };
 
-/// A loss on the router with its hand-written gradient. Formulas, values at balance, sources: docs/routing.md.
-/// Threading: const methods may run concurrently.
+/// A loss on the router with its hand-written gradient. Formulas, values at balance, sources:
+/// docs/routing.md. Threading: const methods may run concurrently.
 template <class Real>
 class router_loss {
 public:
   virtual ~router_loss() = default;
 
-  /// The unscaled value. out += scale · ∂value/∂z (and ∂/∂raw), unless `out` is null. Sums over tokens are fp64.
+  /// The unscaled value. out += scale · ∂value/∂z (and ∂/∂raw), unless `out` is null. Sums over tokens are
+  /// fp64.
   virtual double evaluate(const loss_input<Real>& in, double scale, logit_gradient<Real>* out) const = 0;
 
   /// Sums over tokens behind importance and load [E]; empty for the others.
-  virtual std::vector<double> sums(const loss_input<Real>&) const {
-    return {};
-  }
+  virtual std::vector<double> sums(const loss_input<Real>&) const { return {}; }
 };
 
 /// Refuses unknown names and sizes that the formula does not allow, with one line.

@@ -24,7 +24,8 @@ expected<void> check_slots(const router_options& o, std::uint32_t experts, std::
 
 expected<void> check_exactly(const router_options& o, std::uint32_t k, const std::string& why) {
   if (o.experts_per_token != k)
-    return refuse("experts per token", std::to_string(o.experts_per_token) + " with router " + o.name, std::to_string(k) + " (" + why + ")");
+    return refuse("experts per token", std::to_string(o.experts_per_token) + " with router " + o.name,
+                  std::to_string(k) + " (" + why + ")");
   return {};
 }
 
@@ -32,7 +33,8 @@ expected<void> check_exactly(const router_options& o, std::uint32_t k, const std
 expected<void> check_gate_learns(const router_options& o, std::uint32_t experts, router_purpose purpose) {
   if (purpose == router_purpose::training && o.experts_per_token == 1 && experts > 1)
     return refuse("experts per token", "1 with router " + o.name + " and gates normalised over the slots",
-                  "2 or more, because the only gate would always be 1 and the task could not train the router; use router switch");
+                  "2 or more, because the only gate would always be 1 and the task could not train the "
+                  "router; use router switch");
   return {};
 }
 
@@ -57,111 +59,102 @@ expected<void> check_names(const router_options& o) {
 
 expected<void> check_groups(const router_options& o, std::uint32_t experts) {
   if (o.groups < 1 || experts % o.groups != 0)
-    return refuse("groups", std::to_string(o.groups), "a divisor of the " + std::to_string(experts) + " experts");
+    return refuse("groups", std::to_string(o.groups),
+                  "a divisor of the " + std::to_string(experts) + " experts");
   if (o.groups_kept < 1 || o.groups_kept > o.groups)
-    return refuse("groups kept", std::to_string(o.groups_kept), "1 to the " + std::to_string(o.groups) + " groups");
+    return refuse("groups kept", std::to_string(o.groups_kept),
+                  "1 to the " + std::to_string(o.groups) + " groups");
   return check_slots(o, experts, o.groups_kept * (experts / o.groups));
 }
 
-/// Losses that contradict the rule: a balance loss beside a rule that balances by itself, or one without its inputs.
+/// Losses that contradict the rule: a balance loss beside a rule that balances by itself, or one without its
+/// inputs.
 expected<void> check_losses(const router_options& o) {
   for (const auto& loss : o.losses) {
-    if (loss.coefficient == 0)
-      continue;
+    if (loss.coefficient == 0) continue;
     const bool balances = loss.name != "z";
     if ((o.name == "hash" || o.name == "task") && loss.coefficient != 0)
-      return refuse("loss '" + loss.name + "' with router " + o.name, std::to_string(loss.coefficient), "0, because the router has no logits");
+      return refuse("loss '" + loss.name + "' with router " + o.name, std::to_string(loss.coefficient),
+                    "0, because the router has no logits");
     if ((o.name == "sinkhorn" || o.name == "expert_choice" || o.name == "quantile") && balances)
-      return refuse("loss '" + loss.name + "' with router " + o.name, std::to_string(loss.coefficient), "0, because the router balances by itself");
+      return refuse("loss '" + loss.name + "' with router " + o.name, std::to_string(loss.coefficient),
+                    "0, because the router balances by itself");
     if ((loss.name == "importance" || loss.name == "load") && o.name != "noisy_top_k")
-      return refuse("loss '" + loss.name + "' with router " + o.name, std::to_string(loss.coefficient), "0, or router noisy_top_k");
+      return refuse("loss '" + loss.name + "' with router " + o.name, std::to_string(loss.coefficient),
+                    "0, or router noisy_top_k");
   }
   return {};
 }
 
 expected<void> check(const router_options& o, std::uint32_t experts, router_purpose purpose) {
   if (purpose == router_purpose::training)
-    if (auto good = check_losses(o); !good)
-      return good;
-  if (auto good = check_names(o); !good)
-    return good;
-  const bool normalised = (o.name == "softmax" && o.renormalise) || o.name == "softmax_post" || o.name == "noisy_top_k";
+    if (auto good = check_losses(o); !good) return good;
+  if (auto good = check_names(o); !good) return good;
+  const bool normalised = (o.name == "softmax" && o.renormalise) || o.name == "softmax_post"
+                          || o.name == "noisy_top_k";
   if (normalised)
-    if (auto good = check_gate_learns(o, experts, purpose); !good)
-      return good;
+    if (auto good = check_gate_learns(o, experts, purpose); !good) return good;
   if (o.name == "switch" || o.name == "hash" || o.name == "task")
     return check_exactly(o, 1, "it sends a token to one expert");
-  if (o.name == "dense")
-    return check_exactly(o, experts, "it sends a token to all experts");
+  if (o.name == "dense") return check_exactly(o, experts, "it sends a token to all experts");
   if (o.name == "expert_choice")
     return check_positive("capacity factor of expert_choice", o.choice_capacity_factor);
-  if (o.name == "quantile")
-    return check_slots(o, experts, experts - 1);
+  if (o.name == "quantile") return check_slots(o, experts, experts - 1);
   if (o.name == "gshard") {
-    if (experts < 2)
-      return refuse("experts", std::to_string(experts) + " with router gshard", "2 or more");
+    if (experts < 2) return refuse("experts", std::to_string(experts) + " with router gshard", "2 or more");
     return check_exactly(o, 2, "it chooses a first and a second expert");
   }
   if (o.name == "sigmoid_bias" || o.name == "group_limited")
-    if (auto good = check_positive("scale", o.scale); !good)
-      return good;
-  if (o.name == "group_limited")
-    return check_groups(o, experts);
+    if (auto good = check_positive("scale", o.scale); !good) return good;
+  if (o.name == "group_limited") return check_groups(o, experts);
   if (o.name == "noisy_top_k" && !(std::isfinite(o.noise_floor) && o.noise_floor >= 0))
     return refuse("noise floor", std::to_string(o.noise_floor), "a finite number from 0 up");
   if (o.name == "sinkhorn") {
-    if (auto good = check_positive("tolerance of sinkhorn", o.sinkhorn_tolerance); !good)
-      return good;
-    if (auto good = check_positive("epsilon of sinkhorn", o.sinkhorn_epsilon); !good)
-      return good;
+    if (auto good = check_positive("tolerance of sinkhorn", o.sinkhorn_tolerance); !good) return good;
+    if (auto good = check_positive("epsilon of sinkhorn", o.sinkhorn_epsilon); !good) return good;
   }
   return check_slots(o, experts, experts);
 }
 
 second_expert second_of(const std::string& name) {
-  return name == "random" ? second_expert::random : name == "threshold" ? second_expert::threshold : name == "gumbel" ? second_expert::gumbel : second_expert::all;
+  return name == "random"      ? second_expert::random
+         : name == "threshold" ? second_expert::threshold
+         : name == "gumbel"    ? second_expert::gumbel
+                               : second_expert::all;
 }
 
 } // namespace
 
 template <class Real>
-expected<std::unique_ptr<router<Real>>> make_router(const router_options& o, std::uint32_t experts, router_purpose purpose) {
-  if (auto good = check(o, experts, purpose); !good)
-    return tl::unexpected(good.error());
+expected<std::unique_ptr<router<Real>>> make_router(const router_options& o, std::uint32_t experts,
+                                                    router_purpose purpose) {
+  if (auto good = check(o, experts, purpose); !good) return tl::unexpected(good.error());
   const auto k = static_cast<std::int64_t>(o.experts_per_token);
   const group_limit limit{o.groups, o.groups_kept, o.group_mask == "zero"};
-  if (o.name == "softmax")
-    return make_softmax<Real>(k, o.renormalise);
-  if (o.name == "softmax_post")
-    return make_softmax_post<Real>(k);
-  if (o.name == "switch")
-    return make_softmax<Real>(1, false);
-  if (o.name == "dense")
-    return make_softmax<Real>(experts, false);
-  if (o.name == "sigmoid_bias")
-    return make_sigmoid_bias<Real>(k, o.scale);
+  if (o.name == "softmax") return make_softmax<Real>(k, o.renormalise);
+  if (o.name == "softmax_post") return make_softmax_post<Real>(k);
+  if (o.name == "switch") return make_softmax<Real>(1, false);
+  if (o.name == "dense") return make_softmax<Real>(experts, false);
+  if (o.name == "sigmoid_bias") return make_sigmoid_bias<Real>(k, o.scale);
   if (o.name == "group_limited")
-    return o.base == "sigmoid" ? make_group_limited_sigmoid<Real>(k, o.scale, limit) : make_group_limited_softmax<Real>(k, o.scale, limit);
-  if (o.name == "noisy_top_k")
-    return make_noisy_top_k<Real>(k, o.noise_floor);
-  if (o.name == "gshard")
-    return make_gshard<Real>(second_of(o.second), o.second_threshold);
-  if (o.name == "sinkhorn")
-    return make_sinkhorn<Real>(k, o.sinkhorn_tolerance, o.sinkhorn_epsilon);
-  if (o.name == "expert_choice")
-    return make_expert_choice<Real>(o.choice_capacity_factor);
-  if (o.name == "hash")
-    return make_hash<Real>(o.hash_seed);
-  if (o.name == "task")
-    return make_task<Real>();
-  if (o.name == "quantile")
-    return make_quantile<Real>(k);
+    return o.base == "sigmoid" ? make_group_limited_sigmoid<Real>(k, o.scale, limit)
+                               : make_group_limited_softmax<Real>(k, o.scale, limit);
+  if (o.name == "noisy_top_k") return make_noisy_top_k<Real>(k, o.noise_floor);
+  if (o.name == "gshard") return make_gshard<Real>(second_of(o.second), o.second_threshold);
+  if (o.name == "sinkhorn") return make_sinkhorn<Real>(k, o.sinkhorn_tolerance, o.sinkhorn_epsilon);
+  if (o.name == "expert_choice") return make_expert_choice<Real>(o.choice_capacity_factor);
+  if (o.name == "hash") return make_hash<Real>(o.hash_seed);
+  if (o.name == "task") return make_task<Real>();
+  if (o.name == "quantile") return make_quantile<Real>(k);
   return refuse("name", "'" + o.name + "'",
-                "softmax | softmax_post | switch | sigmoid_bias | group_limited | noisy_top_k | gshard | sinkhorn | expert_choice | hash | task | "
+                "softmax | softmax_post | switch | sigmoid_bias | group_limited | noisy_top_k | gshard | "
+                "sinkhorn | expert_choice | hash | task | "
                 "dense | quantile");
 }
 
-template expected<std::unique_ptr<router<float>>> make_router(const router_options&, std::uint32_t, router_purpose);
-template expected<std::unique_ptr<router<double>>> make_router(const router_options&, std::uint32_t, router_purpose);
+template expected<std::unique_ptr<router<float>>> make_router(const router_options&, std::uint32_t,
+                                                              router_purpose);
+template expected<std::unique_ptr<router<double>>> make_router(const router_options&, std::uint32_t,
+                                                               router_purpose);
 
 } // namespace troupe

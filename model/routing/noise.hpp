@@ -16,6 +16,7 @@ struct noisy_logits {
 
 /// H = z + ε·(softplus(raw) + floor). `normal` = ε [T, E]; empty: no draw.
 template <class Real>
-noisy_logits<Real> add_noise(matrix_view<Real> logits, matrix_view<Real> noise_logits, std::span<const Real> normal, double floor);
+noisy_logits<Real> add_noise(matrix_view<Real> logits, matrix_view<Real> noise_logits,
+                             std::span<const Real> normal, double floor);
 
 } // namespace troupe

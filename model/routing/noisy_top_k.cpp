@@ -8,7 +8,8 @@
 namespace troupe {
 
 template <class Real>
-noisy_logits<Real> add_noise(matrix_view<Real> logits, matrix_view<Real> noise_logits, std::span<const Real> normal, double floor) {
+noisy_logits<Real> add_noise(matrix_view<Real> logits, matrix_view<Real> noise_logits,
+                             std::span<const Real> normal, double floor) {
   noisy_logits<Real> out;
   const auto n = logits.rows * logits.columns;
   out.values.resize(static_cast<std::size_t>(n));
@@ -44,13 +45,12 @@ public:
     return out;
   }
 
-  void backward(const routing_input<Real>& in, const routing<Real>& forward, std::span<const Real> gate_gradient,
-                logit_gradient<Real>& out) const override {
+  void backward(const routing_input<Real>& in, const routing<Real>& forward,
+                std::span<const Real> gate_gradient, logit_gradient<Real>& out) const override {
     const auto experts = in.logits.columns;
     for (std::int64_t t = 0; t < forward.tokens; ++t) {
       Real inner = 0;
-      for (std::int64_t j = t * k_; j < (t + 1) * k_; ++j)
-        inner += gate_gradient[j] * forward.gates[j];
+      for (std::int64_t j = t * k_; j < (t + 1) * k_; ++j) inner += gate_gradient[j] * forward.gates[j];
       for (std::int64_t j = t * k_; j < (t + 1) * k_; ++j) {
         const auto place = t * experts + forward.experts[j];
         const Real dh = forward.gates[j] * (gate_gradient[j] - inner);
@@ -73,8 +73,10 @@ std::unique_ptr<router<Real>> make_noisy_top_k(std::int64_t k, double floor) {
   return std::make_unique<noisy_top_k_router<Real>>(k, floor);
 }
 
-template noisy_logits<float> add_noise(matrix_view<float>, matrix_view<float>, std::span<const float>, double);
-template noisy_logits<double> add_noise(matrix_view<double>, matrix_view<double>, std::span<const double>, double);
+template noisy_logits<float> add_noise(matrix_view<float>, matrix_view<float>, std::span<const float>,
+                                       double);
+template noisy_logits<double> add_noise(matrix_view<double>, matrix_view<double>, std::span<const double>,
+                                        double);
 template std::unique_ptr<router<float>> make_noisy_top_k(std::int64_t, double);
 template std::unique_ptr<router<double>> make_noisy_top_k(std::int64_t, double);
 

@@ -19,24 +19,21 @@ public:
     // nop
   }
 
-  router_needs needs() const override {
-    return {.slots = k_, .bias = router_needs::bias_rule::quantile};
-  }
+  router_needs needs() const override { return {.slots = k_, .bias = router_needs::bias_rule::quantile}; }
 
   routing<Real> route(const routing_input<Real>& in) const override {
     const auto rows = in.logits.rows;
     const auto experts = in.logits.columns;
     std::vector<Real> shifted(static_cast<std::size_t>(rows * experts));
-    for (std::int64_t i = 0; i < rows * experts; ++i)
-      shifted[i] = in.logits.data[i] - in.bias[i % experts];
+    for (std::int64_t i = 0; i < rows * experts; ++i) shifted[i] = in.logits.data[i] - in.bias[i % experts];
     const matrix_view<Real> view{shifted.data(), rows, experts};
     auto out = choose_top_k(view, k_, in.probabilities);
     out.details.push_back({"beta", 1, experts, thresholds(in.logits, view)});
     return out;
   }
 
-  void backward(const routing_input<Real>& in, const routing<Real>& forward, std::span<const Real> gate_gradient,
-                logit_gradient<Real>& out) const override {
+  void backward(const routing_input<Real>& in, const routing<Real>& forward,
+                std::span<const Real> gate_gradient, logit_gradient<Real>& out) const override {
     full_softmax_backward(in.probabilities, forward, gate_gradient, Real(1), out.logits);
   }
 

@@ -30,20 +30,21 @@ struct router_needs {
   enum class bias_rule { none, balance, quantile };
   enum class score_kind { softmax, sigmoid };
 
-  std::int64_t slots = 1;                    ///< k, with which the losses count
-  bool gate = true;                          ///< has a weight Wg, and so logits
-  bool noise_gate = false;                   ///< has a weight Wn, and so noise logits
-  bool plain_top_k = false;                  ///< `routing::counts` are those of a plain top-k of the unbiased scores
+  std::int64_t slots = 1;   ///< k, with which the losses count
+  bool gate = true;         ///< has a weight Wg, and so logits
+  bool noise_gate = false;  ///< has a weight Wn, and so noise logits
+  bool plain_top_k = false; ///< `routing::counts` are those of a plain top-k of the unbiased scores
   id_kind ids = id_kind::none;
-  draw_kind draws = draw_kind::none;         ///< only drawn in training
-  bias_rule bias = bias_rule::none;          ///< balance: §2.2 from counts; quantile: §2.10 from thresholds
-  score_kind score = score_kind::softmax;    ///< of the balance losses
+  draw_kind draws = draw_kind::none;      ///< only drawn in training
+  bias_rule bias = bias_rule::none;       ///< balance: §2.2 from counts; quantile: §2.10 from thresholds
+  score_kind score = score_kind::softmax; ///< of the balance losses
 };
 
 /// What a router sees of one microbatch. T tokens, E experts.
 template <class Real>
 struct routing_input {
-  matrix_view<Real> logits;            ///< z [T, E], finite; without data for routers without a gate (rows and columns are set)
+  matrix_view<Real> logits; ///< z [T, E], finite; without data for routers without a gate (rows and columns
+                            ///< are set)
   matrix_view<Real> probabilities;     ///< softmax(z) [T, E]
   std::span<const Real> log_partition; ///< ln Σ exp z [T]
   matrix_view<Real> noise_logits;      ///< x·Wnᵀ [T, E], if `noise_gate`
@@ -66,16 +67,15 @@ struct routing_detail {
 template <class Real>
 struct routing {
   std::int64_t tokens = 0;
-  std::int64_t slots = 0;              ///< per token; differs from `router_needs::slots` for expert choice
-  std::vector<std::int32_t> experts;   ///< [T, slots]; -1: no choice
-  std::vector<Real> gates;             ///< [T, slots]; 0 where there is no choice
-  std::vector<std::uint8_t> used;      ///< [T, slots]; empty: every slot with an expert. A chosen slot may be out of use (gshard)
-  std::vector<std::uint64_t> counts;   ///< [E] n_e: choices before dropping, unused ones included
+  std::int64_t slots = 0;            ///< per token; differs from `router_needs::slots` for expert choice
+  std::vector<std::int32_t> experts; ///< [T, slots]; -1: no choice
+  std::vector<Real> gates;           ///< [T, slots]; 0 where there is no choice
+  std::vector<std::uint8_t> used; ///< [T, slots]; empty: every slot with an expert. A chosen slot may be out
+                                  ///< of use (gshard)
+  std::vector<std::uint64_t> counts; ///< [E] n_e: choices before dropping, unused ones included
   std::vector<routing_detail<Real>> details;
 
-  bool in_use(std::int64_t slot) const {
-    return experts[slot] >= 0 && (used.empty() || used[slot] != 0);
-  }
+  bool in_use(std::int64_t slot) const { return experts[slot] >= 0 && (used.empty() || used[slot] != 0); }
 };
 
 /// Gradients that a router owes. Both [T, E]; `noise_logits` empty unless the router has them.
@@ -96,9 +96,10 @@ public:
 
   virtual routing<Real> route(const routing_input<Real>& in) const = 0;
 
-  /// out += ∂L/∂z, given ĝ = ∂L/∂gate per slot ([T, slots], 0 for slots not in use). Selection carries no gradient.
-  virtual void backward(const routing_input<Real>& in, const routing<Real>& forward, std::span<const Real> gate_gradient,
-                        logit_gradient<Real>& out) const = 0;
+  /// out += ∂L/∂z, given ĝ = ∂L/∂gate per slot ([T, slots], 0 for slots not in use). Selection carries no
+  /// gradient.
+  virtual void backward(const routing_input<Real>& in, const routing<Real>& forward,
+                        std::span<const Real> gate_gradient, logit_gradient<Real>& out) const = 0;
 };
 
 } // namespace troupe

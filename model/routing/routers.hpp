@@ -7,7 +7,8 @@
 
 namespace troupe {
 
-// One maker per rule, each in a file of its own name. They take sound options; `make_router` checks them. E experts.
+// One maker per rule, each in a file of its own name. They take sound options; `make_router` checks them. E
+// experts.
 
 template <class Real>
 std::unique_ptr<router<Real>> make_softmax(std::int64_t k, bool renormalise);

@@ -21,8 +21,7 @@ gate_scores<Real> softmax_rows(matrix_view<Real> logits) {
     load_lanes(logits, first, n, block.data());
     softmax_block(block.data(), logits.columns, maximum, sum);
     store_lanes(block.data(), logits.columns, first, n, out.probabilities.data());
-    for (std::int64_t l = 0; l < n; ++l)
-      out.log_partition[first + l] = maximum[l] + std::log(sum[l]);
+    for (std::int64_t l = 0; l < n; ++l) out.log_partition[first + l] = maximum[l] + std::log(sum[l]);
   }
   return out;
 }
@@ -31,15 +30,15 @@ template <class Real>
 expected<void> check_finite(matrix_view<Real> logits, std::uint16_t layer) {
   const auto n = logits.rows * logits.columns;
   bool good = true;
-  for (std::int64_t i = 0; i < n; ++i)
-    good &= std::abs(logits.data[i]) <= std::numeric_limits<Real>::max();
-  if (good)
-    return {};
+  for (std::int64_t i = 0; i < n; ++i) good &= std::abs(logits.data[i]) <= std::numeric_limits<Real>::max();
+  if (good) return {};
   for (std::int64_t i = 0; i < n; ++i)
     if (!(std::abs(logits.data[i]) <= std::numeric_limits<Real>::max()))
-      return fail(error_code::over_limit, "[router] logit of layer " + std::to_string(layer) + ", token " + std::to_string(i / logits.columns)
-                                              + ", expert " + std::to_string(i % logits.columns) + ": got " + std::to_string(logits.data[i])
-                                              + ", limit finite; lower the learning rate or clip gradients");
+      return fail(error_code::over_limit, "[router] logit of layer " + std::to_string(layer) + ", token "
+                                            + std::to_string(i / logits.columns) + ", expert "
+                                            + std::to_string(i % logits.columns) + ": got "
+                                            + std::to_string(logits.data[i])
+                                            + ", limit finite; lower the learning rate or clip gradients");
   return {};
 }
 

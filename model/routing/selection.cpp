@@ -17,8 +17,7 @@ std::vector<std::int32_t> top_k(matrix_view<Real> scores, std::int64_t k) {
     load_lanes(scores, first, n, block.data());
     for (std::int64_t j = 0; j < k; ++j) {
       take_best(block.data(), scores.columns, chosen);
-      for (std::int64_t l = 0; l < n; ++l)
-        out[(first + l) * k + j] = chosen[l];
+      for (std::int64_t l = 0; l < n; ++l) out[(first + l) * k + j] = chosen[l];
     }
   }
   return out;
@@ -27,8 +26,7 @@ std::vector<std::int32_t> top_k(matrix_view<Real> scores, std::int64_t k) {
 std::vector<std::uint64_t> count_choices(std::span<const std::int32_t> experts, std::int64_t expert_count) {
   std::vector<std::uint64_t> out(static_cast<std::size_t>(expert_count));
   for (const auto e : experts)
-    if (e >= 0)
-      ++out[e];
+    if (e >= 0) ++out[e];
   return out;
 }
 
@@ -51,10 +49,8 @@ void renormalise(routing<Real>& r) {
   for (std::int64_t t = 0; t < r.tokens; ++t) {
     Real* gates = r.gates.data() + t * r.slots;
     Real sum = 0;
-    for (std::int64_t j = 0; j < r.slots; ++j)
-      sum += gates[j];
-    for (std::int64_t j = 0; j < r.slots; ++j)
-      gates[j] /= sum;
+    for (std::int64_t j = 0; j < r.slots; ++j) sum += gates[j];
+    for (std::int64_t j = 0; j < r.slots; ++j) gates[j] /= sum;
   }
 }
 
@@ -63,27 +59,26 @@ void softmax_over_slots(routing<Real>& r) {
   for (std::int64_t t = 0; t < r.tokens; ++t) {
     Real* gates = r.gates.data() + t * r.slots;
     const Real maximum = *std::max_element(gates, gates + r.slots);
-    for (std::int64_t j = 0; j < r.slots; ++j)
-      gates[j] = std::exp(gates[j] - maximum);
+    for (std::int64_t j = 0; j < r.slots; ++j) gates[j] = std::exp(gates[j] - maximum);
   }
   renormalise(r);
 }
 
 template <class Real>
-void chosen_softmax_backward(const routing<Real>& r, std::int64_t experts, std::span<const Real> gate_gradient, std::vector<Real>& out) {
+void chosen_softmax_backward(const routing<Real>& r, std::int64_t experts,
+                             std::span<const Real> gate_gradient, std::vector<Real>& out) {
   for (std::int64_t t = 0; t < r.tokens; ++t) {
     const auto base = t * r.slots;
     Real inner = 0;
-    for (std::int64_t j = 0; j < r.slots; ++j)
-      inner += gate_gradient[base + j] * r.gates[base + j];
+    for (std::int64_t j = 0; j < r.slots; ++j) inner += gate_gradient[base + j] * r.gates[base + j];
     for (std::int64_t j = 0; j < r.slots; ++j)
       out[t * experts + r.experts[base + j]] += r.gates[base + j] * (gate_gradient[base + j] - inner);
   }
 }
 
 template <class Real>
-void full_softmax_backward(matrix_view<Real> probabilities, const routing<Real>& r, std::span<const Real> gate_gradient, Real scale,
-                           std::vector<Real>& out) {
+void full_softmax_backward(matrix_view<Real> probabilities, const routing<Real>& r,
+                           std::span<const Real> gate_gradient, Real scale, std::vector<Real>& out) {
   const auto experts = probabilities.columns;
   for (std::int64_t t = 0; t < r.tokens; ++t) {
     const Real* p = probabilities.data + t * experts;
@@ -95,18 +90,19 @@ void full_softmax_backward(matrix_view<Real> probabilities, const routing<Real>&
         row[r.experts[j]] += scale * gate_gradient[j] * p[r.experts[j]];
       }
     inner *= scale;
-    for (std::int64_t e = 0; e < experts; ++e)
-      row[e] -= p[e] * inner;
+    for (std::int64_t e = 0; e < experts; ++e) row[e] -= p[e] * inner;
   }
 }
 
-#define TROUPE_INSTANTIATE(Real)                                                                                            \
-  template std::vector<std::int32_t> top_k(matrix_view<Real>, std::int64_t);                                               \
-  template routing<Real> choose_top_k(matrix_view<Real>, std::int64_t, matrix_view<Real>);                                 \
-  template void renormalise(routing<Real>&);                                                                               \
-  template void softmax_over_slots(routing<Real>&);                                                                               \
-  template void chosen_softmax_backward(const routing<Real>&, std::int64_t, std::span<const Real>, std::vector<Real>&);    \
-  template void full_softmax_backward(matrix_view<Real>, const routing<Real>&, std::span<const Real>, Real, std::vector<Real>&);
+#define TROUPE_INSTANTIATE(Real)                                                                             \
+  template std::vector<std::int32_t> top_k(matrix_view<Real>, std::int64_t);                                 \
+  template routing<Real> choose_top_k(matrix_view<Real>, std::int64_t, matrix_view<Real>);                   \
+  template void renormalise(routing<Real>&);                                                                 \
+  template void softmax_over_slots(routing<Real>&);                                                          \
+  template void chosen_softmax_backward(const routing<Real>&, std::int64_t, std::span<const Real>,           \
+                                        std::vector<Real>&);                                                 \
+  template void full_softmax_backward(matrix_view<Real>, const routing<Real>&, std::span<const Real>, Real,  \
+                                      std::vector<Real>&);
 TROUPE_INSTANTIATE(float)
 TROUPE_INSTANTIATE(double)
 #undef TROUPE_INSTANTIATE

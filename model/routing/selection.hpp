@@ -30,11 +30,13 @@ void softmax_over_slots(routing<Real>& r);
 
 /// out += gradient of a softmax over the chosen logits: j ∈ S: g_j (ĝ_j − Σ_{i∈S} ĝ_i g_i).
 template <class Real>
-void chosen_softmax_backward(const routing<Real>& r, std::int64_t experts, std::span<const Real> gate_gradient, std::vector<Real>& out);
+void chosen_softmax_backward(const routing<Real>& r, std::int64_t experts,
+                             std::span<const Real> gate_gradient, std::vector<Real>& out);
 
-/// out += gradient of a softmax over all logits, read at the chosen ones and scaled: P_j (ĝ_j − Σ_i ĝ_i P_i) · scale.
+/// out += gradient of a softmax over all logits, read at the chosen ones and scaled: P_j (ĝ_j − Σ_i ĝ_i P_i)
+/// · scale.
 template <class Real>
-void full_softmax_backward(matrix_view<Real> probabilities, const routing<Real>& r, std::span<const Real> gate_gradient, Real scale,
-                           std::vector<Real>& out);
+void full_softmax_backward(matrix_view<Real> probabilities, const routing<Real>& r,
+                           std::span<const Real> gate_gradient, Real scale, std::vector<Real>& out);
 
 } // namespace troupe

@@ -9,16 +9,19 @@ namespace troupe {
 
 namespace {
 
-/// Top-k of s + b in the surviving groups; gates scale·s/(Σ_S s + 1e-20), for k = 1 scale·s. The bias chooses, it never weighs.
+/// Top-k of s + b in the surviving groups; gates scale·s/(Σ_S s + 1e-20), for k = 1 scale·s. The bias
+/// chooses, it never weighs.
 template <class Real>
 class sigmoid_bias_router : public router<Real> {
 public:
-  sigmoid_bias_router(std::int64_t k, double scale, group_limit limit) : k_(k), scale_(static_cast<Real>(scale)), limit_(limit) {
+  sigmoid_bias_router(std::int64_t k, double scale, group_limit limit)
+    : k_(k), scale_(static_cast<Real>(scale)), limit_(limit) {
     // nop
   }
 
   router_needs needs() const override {
-    return {.slots = k_, .bias = router_needs::bias_rule::balance, .score = router_needs::score_kind::sigmoid};
+    return {
+      .slots = k_, .bias = router_needs::bias_rule::balance, .score = router_needs::score_kind::sigmoid};
   }
 
   routing<Real> route(const routing_input<Real>& in) const override {
@@ -31,16 +34,14 @@ public:
         score[t * experts + e] = sigmoid(in.logits.data[t * experts + e]);
         choice[t * experts + e] = score[t * experts + e] + in.bias[e];
       }
-    if (limit_.groups > 1)
-      mask_groups<Real>(choice, experts, limit_, 2);
+    if (limit_.groups > 1) mask_groups<Real>(choice, experts, limit_, 2);
     auto out = choose_top_k<Real>({choice.data(), rows, experts}, k_, {score.data(), rows, experts});
-    for (std::int64_t t = 0; t < rows; ++t)
-      weigh(out.gates.data() + t * k_);
+    for (std::int64_t t = 0; t < rows; ++t) weigh(out.gates.data() + t * k_);
     return out;
   }
 
-  void backward(const routing_input<Real>& in, const routing<Real>& forward, std::span<const Real> gate_gradient,
-                logit_gradient<Real>& out) const override {
+  void backward(const routing_input<Real>& in, const routing<Real>& forward,
+                std::span<const Real> gate_gradient, logit_gradient<Real>& out) const override {
     const auto experts = in.logits.columns;
     for (std::int64_t t = 0; t < forward.tokens; ++t) {
       Real sum = k_ > 1 ? Real(1e-20) : Real(1);
@@ -60,10 +61,8 @@ public:
 private:
   void weigh(Real* gates) const {
     Real sum = Real(1e-20);
-    for (std::int64_t j = 0; j < k_; ++j)
-      sum += gates[j];
-    for (std::int64_t j = 0; j < k_; ++j)
-      gates[j] = scale_ * (k_ > 1 ? gates[j] / sum : gates[j]);
+    for (std::int64_t j = 0; j < k_; ++j) sum += gates[j];
+    for (std::int64_t j = 0; j < k_; ++j) gates[j] = scale_ * (k_ > 1 ? gates[j] / sum : gates[j]);
   }
 
   std::int64_t k_;

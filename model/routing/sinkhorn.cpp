@@ -17,17 +17,15 @@ constexpr int updates_max = 10000; // converges within tens; the bound is for lo
 template <class Real>
 class sinkhorn_router : public router<Real> {
 public:
-  sinkhorn_router(std::int64_t k, double tolerance, double epsilon) : k_(k), tolerance_(tolerance), epsilon_(epsilon) {
+  sinkhorn_router(std::int64_t k, double tolerance, double epsilon)
+    : k_(k), tolerance_(tolerance), epsilon_(epsilon) {
     // nop
   }
 
-  router_needs needs() const override {
-    return {.slots = k_};
-  }
+  router_needs needs() const override { return {.slots = k_}; }
 
   routing<Real> route(const routing_input<Real>& in) const override {
-    if (!in.training)
-      return gated(in, choose_top_k(in.logits, k_, in.probabilities));
+    if (!in.training) return gated(in, choose_top_k(in.logits, k_, in.probabilities));
     auto [plan, updates] = balanced_plan(in.logits);
     const matrix_view<double> view{plan.data(), in.logits.rows, in.logits.columns};
     routing<Real> out;
@@ -42,10 +40,9 @@ public:
     return gated(in, std::move(out));
   }
 
-  void backward(const routing_input<Real>& in, const routing<Real>& forward, std::span<const Real> gate_gradient,
-                logit_gradient<Real>& out) const override {
-    if (k_ > 1)
-      return full_softmax_backward(in.probabilities, forward, gate_gradient, Real(1), out.logits);
+  void backward(const routing_input<Real>& in, const routing<Real>& forward,
+                std::span<const Real> gate_gradient, logit_gradient<Real>& out) const override {
+    if (k_ > 1) return full_softmax_backward(in.probabilities, forward, gate_gradient, Real(1), out.logits);
     for (std::int64_t t = 0; t < forward.tokens; ++t) {
       const Real s = forward.gates[t];
       out.logits[t * in.logits.columns + forward.experts[t]] += gate_gradient[t] * s * (1 - s);
@@ -65,8 +62,7 @@ private:
     const auto rows = z.rows;
     const auto experts = z.columns;
     std::vector<double> plan(static_cast<std::size_t>(rows * experts));
-    for (std::int64_t i = 0; i < rows * experts; ++i)
-      plan[i] = std::exp(static_cast<double>(z.data[i]));
+    for (std::int64_t i = 0; i < rows * experts; ++i) plan[i] = std::exp(static_cast<double>(z.data[i]));
     std::vector<double> r(static_cast<std::size_t>(rows));
     std::vector<double> c(static_cast<std::size_t>(experts), 1.0);
     std::vector<double> column(c.size());
@@ -75,11 +71,9 @@ private:
       std::fill(column.begin(), column.end(), 0.0);
       for (std::int64_t t = 0; t < rows; ++t) {
         double sum = 0;
-        for (std::int64_t e = 0; e < experts; ++e)
-          sum += c[e] * plan[t * experts + e];
+        for (std::int64_t e = 0; e < experts; ++e) sum += c[e] * plan[t * experts + e];
         r[t] = (1.0 / static_cast<double>(rows)) / (sum + epsilon_);
-        for (std::int64_t e = 0; e < experts; ++e)
-          column[e] += r[t] * plan[t * experts + e];
+        for (std::int64_t e = 0; e < experts; ++e) column[e] += r[t] * plan[t * experts + e];
       }
       change = 0;
       for (std::int64_t e = 0; e < experts; ++e) {
@@ -89,8 +83,7 @@ private:
       }
     }
     for (std::int64_t t = 0; t < rows; ++t)
-      for (std::int64_t e = 0; e < experts; ++e)
-        plan[t * experts + e] = plan[t * experts + e] * c[e] * r[t];
+      for (std::int64_t e = 0; e < experts; ++e) plan[t * experts + e] = plan[t * experts + e] * c[e] * r[t];
     return {std::move(plan), updates};
   }
 

@@ -15,19 +15,16 @@ public:
     // nop
   }
 
-  router_needs needs() const override {
-    return {.slots = k_, .plain_top_k = true};
-  }
+  router_needs needs() const override { return {.slots = k_, .plain_top_k = true}; }
 
   routing<Real> route(const routing_input<Real>& in) const override {
     auto out = choose_top_k(in.probabilities, k_, in.probabilities);
-    if (renormalised_)
-      renormalise(out);
+    if (renormalised_) renormalise(out);
     return out;
   }
 
-  void backward(const routing_input<Real>& in, const routing<Real>& forward, std::span<const Real> gate_gradient,
-                logit_gradient<Real>& out) const override {
+  void backward(const routing_input<Real>& in, const routing<Real>& forward,
+                std::span<const Real> gate_gradient, logit_gradient<Real>& out) const override {
     if (renormalised_)
       chosen_softmax_backward(forward, in.logits.columns, gate_gradient, out.logits);
     else

@@ -13,11 +13,9 @@ namespace {
 double cv_squared(const std::vector<double>& v, std::vector<double>& gradient) {
   const auto n = static_cast<double>(v.size());
   double mean = 0;
-  for (const auto x : v)
-    mean += x / n;
+  for (const auto x : v) mean += x / n;
   double variance = 0;
-  for (const auto x : v)
-    variance += (x - mean) * (x - mean) / (n - 1);
+  for (const auto x : v) variance += (x - mean) * (x - mean) / (n - 1);
   const double bottom = mean * mean + 1e-10;
   gradient.clear();
   for (const auto x : v)
@@ -47,8 +45,7 @@ public:
     const double value = cv_squared(sums_of(kept, in.logits.columns), slope);
     for (std::int64_t t = 0; out != nullptr && t < kept.tokens; ++t) {
       double inner = 0;
-      for (std::int64_t i = t * k_; i < (t + 1) * k_; ++i)
-        inner += slope[kept.experts[i]] * kept.gates[i];
+      for (std::int64_t i = t * k_; i < (t + 1) * k_; ++i) inner += slope[kept.experts[i]] * kept.gates[i];
       for (std::int64_t i = t * k_; i < (t + 1) * k_; ++i) {
         const auto dh = static_cast<Real>(scale * kept.gates[i] * (slope[kept.experts[i]] - inner));
         add_through_noise(in, t * in.logits.columns + kept.experts[i], dh, *out);
@@ -96,7 +93,8 @@ public:
     const auto experts = in.logits.columns;
     for (std::int64_t place = 0; out != nullptr && place < in.logits.rows * experts; ++place) {
       const auto u = w.argument(in, place);
-      const Real a = static_cast<Real>(scale * slope[place % experts]) * normal_density(u) / w.noisy.sigma[place];
+      const Real a = static_cast<Real>(scale * slope[place % experts]) * normal_density(u)
+                     / w.noisy.sigma[place];
       out->logits[place] += a;
       out->noise_logits[place] -= a * u * sigmoid(in.noise_logits.data[place]);
       add_through_noise(in, w.threshold[place], -a, *out);
@@ -110,17 +108,16 @@ public:
 
 private:
   struct work {
-    work(const loss_input<Real>& in, std::int64_t k, double floor) : noisy(add_noise(in.logits, in.noise_logits, in.normal, floor)) {
+    work(const loss_input<Real>& in, std::int64_t k, double floor)
+      : noisy(add_noise(in.logits, in.noise_logits, in.normal, floor)) {
       const auto rows = in.logits.rows;
       const auto experts = in.logits.columns;
       const auto ranked = top_k<Real>({noisy.values.data(), rows, experts}, k + 1);
       threshold.resize(static_cast<std::size_t>(rows * experts));
       for (std::int64_t t = 0; t < rows; ++t) {
         const auto* rank = ranked.data() + t * (k + 1);
-        for (std::int64_t e = 0; e < experts; ++e)
-          threshold[t * experts + e] = t * experts + rank[k - 1];
-        for (std::int64_t j = 0; j < k; ++j)
-          threshold[t * experts + rank[j]] = t * experts + rank[k];
+        for (std::int64_t e = 0; e < experts; ++e) threshold[t * experts + e] = t * experts + rank[k - 1];
+        for (std::int64_t j = 0; j < k; ++j) threshold[t * experts + rank[j]] = t * experts + rank[k];
       }
     }
 
@@ -143,7 +140,8 @@ private:
   double floor_;
 };
 
-/// ½[CV²(Σ_t P) + CV²(Load')], Load'_e = Σ_t Φ((P_te − kth raw logit)/(noise/E)). Mixes scales; for comparison only.
+/// ½[CV²(Σ_t P) + CV²(Load')], Load'_e = Σ_t Φ((P_te − kth raw logit)/(noise/E)). Mixes scales; for
+/// comparison only.
 template <class Real>
 class tutel_loss : public router_loss<Real> {
 public:
@@ -157,15 +155,17 @@ public:
     const auto ranked = top_k(in.logits, k_);
     const auto width = static_cast<Real>(noise_ / static_cast<double>(experts));
     const auto argument = [&](std::int64_t t, std::int64_t e) {
-      return (in.probabilities.data[t * experts + e] - in.logits.data[t * experts + ranked[t * k_ + k_ - 1]]) / width;
+      return (in.probabilities.data[t * experts + e] - in.logits.data[t * experts + ranked[t * k_ + k_ - 1]])
+             / width;
     };
     std::vector<double> load(static_cast<std::size_t>(experts));
     for (std::int64_t t = 0; t < rows; ++t)
-      for (std::int64_t e = 0; e < experts; ++e)
-        load[e] += static_cast<double>(normal_cdf(argument(t, e)));
+      for (std::int64_t e = 0; e < experts; ++e) load[e] += static_cast<double>(normal_cdf(argument(t, e)));
     std::vector<double> importance_slope;
     std::vector<double> load_slope;
-    const double value = (cv_squared(column_sums(in.probabilities), importance_slope) + cv_squared(load, load_slope)) / 2;
+    const double value = (cv_squared(column_sums(in.probabilities), importance_slope)
+                          + cv_squared(load, load_slope))
+                         / 2;
     std::vector<Real> dp(static_cast<std::size_t>(experts));
     for (std::int64_t t = 0; out != nullptr && t < rows; ++t) {
       Real inner = 0;
@@ -203,9 +203,9 @@ std::unique_ptr<router_loss<Real>> make_tutel_loss(std::int64_t k, double noise)
   return std::make_unique<tutel_loss<Real>>(k, noise);
 }
 
-#define TROUPE_INSTANTIATE(Real)                                                                \
-  template std::unique_ptr<router_loss<Real>> make_importance_loss(std::int64_t, double);      \
-  template std::unique_ptr<router_loss<Real>> make_load_loss(std::int64_t, double);            \
+#define TROUPE_INSTANTIATE(Real)                                                                             \
+  template std::unique_ptr<router_loss<Real>> make_importance_loss(std::int64_t, double);                    \
+  template std::unique_ptr<router_loss<Real>> make_load_loss(std::int64_t, double);                          \
   template std::unique_ptr<router_loss<Real>> make_tutel_loss(std::int64_t, double);
 TROUPE_INSTANTIATE(float)
 TROUPE_INSTANTIATE(double)

@@ -1,0 +1,28 @@
+#include "model/trunks/classifier_layout.hpp"
+
+#include "messages/blob.hpp"
+
+#include <algorithm>
+
+namespace troupe {
+
+classifier_layout::classifier_layout(const router_needs& needs, sizes s, dtype type) {
+  const auto lanes = static_cast<std::int64_t>(blob::alignment / size_of(type));
+  if (needs.gate) weight = add("router.weight", {s.experts, s.width}, s.width, lanes);
+  if (needs.noise_gate) noise_weight = add("router.noise_weight", {s.experts, s.width}, s.width, lanes);
+  if (s.shared_gate) shared_gate = add("shared.gate", {s.width}, s.width, lanes);
+  if (s.input_rows > 0) inputs = add("inputs", {s.input_rows, s.width}, 1, lanes);
+  stepped = size;
+  if (needs.bias != router_needs::bias_rule::none) bias = add("router.bias", {s.experts}, 0, lanes);
+  size = std::max(size, lanes);
+}
+
+std::int64_t classifier_layout::add(const std::string& name, shape dims, std::int64_t fan_in,
+                                    std::int64_t lanes) {
+  const auto offset = size;
+  entries.push_back({name, dims, offset, fan_in});
+  size += (dims.elements() + lanes - 1) / lanes * lanes;
+  return offset;
+}
+
+} // namespace troupe
