@@ -40,7 +40,7 @@ std::vector<owner_id> host_core::experts() const {
 std::vector<owner_id> host_core::leaving() const {
   std::vector<owner_id> result;
   for (auto& r : residents_)
-    if (r.second != never) result.push_back(r.first);
+    if (r.second.end != never) result.push_back(r.first);
   return result;
 }
 
@@ -53,7 +53,7 @@ void host_core::forward_to_experts(const message& m, outbox& out) {
 /// Buries experts whose successors are proven, marks those that leave with this plan, and bears new ones.
 void host_core::settle_residents(const plan& p, outbox& out) {
   for (auto i = residents_.begin(); i != residents_.end();) {
-    if (i->second != never && i->second + 2 <= p.step) {
+    if (i->second.end != never && i->second.end + 2 <= p.step) {
       out.experts.push_back({i->first, false, false});
       i = residents_.erase(i);
     } else {
@@ -61,24 +61,30 @@ void host_core::settle_residents(const plan& p, outbox& out) {
     }
   }
   const auto here = mine(p);
-  for (auto& r : residents_)
-    if (r.second == never && !std::ranges::binary_search(here, r.first)) r.second = p.step;
+  for (auto& [owner, time] : residents_) {
+    if (std::ranges::binary_search(here, owner))
+      time.begin = std::min(time.begin, p.step);
+    else if (time.begin <= p.step) // a plan of the time before it came says nothing about its leaving
+      time.end = std::min(time.end, p.step);
+  }
   for (auto& owner : here)
-    if (residents_.emplace(owner, never).second)
+    if (residents_.emplace(owner, residency{p.step, never}).second)
       out.experts.push_back({owner, true, settings_.fresh_start && p.placement_version == first_placement});
 }
 
 void host_core::receive(const plan& p, outbox& out) {
   if (!term_holds(p.term)) return;
+  // Plans may overtake each other, but a plan proves that all are done with the steps two before it.
+  if (!steps_.empty() && p.step + 2 <= steps_.rbegin()->first) return;
   std::erase_if(steps_, [&](auto& s) { return s.first + 2 <= p.step; });
   if (auto known = steps_.find(p.step); known != steps_.end()) {
     report_applied(known->second, out);
   } else {
-    const auto newest = steps_.empty() || p.step > steps_.rbegin()->first;
-    if (newest) settle_residents(p, out);
+    settle_residents(p, out);
     steps_.emplace(p.step, step_book{p, mine(p), {}, {}});
   }
-  forward_to_experts(p, out);
+  for (auto& [owner, time] : residents_)
+    if (time.begin <= p.step) out.send(expert_address(settings_.node, owner), p);
   for (auto& m : std::exchange(held_, {})) receive(m, out);
   for (auto& m : std::exchange(early_states_, {})) receive(m, out);
 }

@@ -44,12 +44,12 @@ public:
   /// Experts that live here, those about to leave included.
   std::vector<owner_id> experts() const;
 
+  /// Those of them that have a successor elsewhere.
+  std::vector<owner_id> leaving() const;
+
   /// Messages that wait for their plan, and bundles that wait for their experts.
   std::size_t waiting() const noexcept { return held_.size() + early_states_.size(); }
   std::size_t under_way() const noexcept { return forward_.size() + backward_.size(); }
-
-  /// Those of them that have a successor elsewhere.
-  std::vector<owner_id> leaving() const;
 
 private:
   /// A bundle on its way back: which experts have answered.
@@ -57,6 +57,12 @@ private:
     replica_id replica = 0;
     std::vector<owner_tensor> parts;
     std::uint32_t missing = 0;
+  };
+
+  /// Steps [begin, end) that an expert does here.
+  struct residency {
+    std::uint64_t begin = 0;
+    std::uint64_t end = 0;
   };
 
   struct step_book {
@@ -81,9 +87,8 @@ private:
                 std::map<work_id, assembly>& where);
 
   host_settings settings_;
-  std::map<owner_id, std::uint64_t> residents_; ///< expert → first step it does not do here any more (or
-                                                ///< never)
-  std::map<std::uint64_t, step_book> steps_;    ///< the last three plans at most
+  std::map<owner_id, residency> residents_;
+  std::map<std::uint64_t, step_book> steps_; ///< the last two plans
   std::map<work_id, assembly> forward_;
   std::map<work_id, assembly> backward_;
   std::vector<dispatch> held_;            ///< bundles whose plan is not here yet
