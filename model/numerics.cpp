@@ -7,8 +7,6 @@
 #include "model/torch_border.hpp"
 
 #include <ATen/Context.h>
-#include <ATen/Parallel.h>
-#include <ATen/Version.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/addmm.h>
 #include <ATen/ops/arange.h>
@@ -22,6 +20,8 @@
 #include <ATen/ops/sigmoid.h>
 #include <ATen/ops/softmax.h>
 #include <ATen/ops/sum.h>
+#include <ATen/Parallel.h>
+#include <ATen/Version.h>
 #include <c10/core/InferenceMode.h>
 #include <gnu/libc-version.h>
 #include <torch/version.h>
@@ -113,10 +113,12 @@ void absorb_kernels(sha256& hash) {
       activation(y.data(), h.data(), count);
       absorb<Real>(hash, h.span());
     }
-    for (auto* backward : {k.relu_backward, k.silu_backward, k.gelu_backward}) backward(y.data(), h.data(), count);
+    for (auto* backward : {k.relu_backward, k.silu_backward, k.gelu_backward})
+      backward(y.data(), h.data(), count);
     k.multiply_transposed({x.data(), 64}, {h.data(), width}, g.data(), rows, in, width, rows != 1);
     k.adam(p.data(), g.data(), m.data(), v.data(), in * width,
-           {Real(0.5), Real(0.01), Real(0.999), Real(0.9), Real(0.1), Real(0.99), Real(0.01), Real(0.003), Real(1.5), Real(1e-8)});
+           {Real(0.5), Real(0.01), Real(0.999), Real(0.9), Real(0.1), Real(0.99), Real(0.01), Real(0.003),
+            Real(1.5), Real(1e-8)});
     absorb<Real>(hash, p.span());
   }
 }
@@ -127,8 +129,13 @@ void absorb_library(sha256& hash) {
   aligned_buffer<double> out(512 * 8);
   for (std::size_t i = 0; i < 512; ++i) {
     const auto a = x.data()[i];
-    const double values[] = {std::exp(a),        std::log(std::abs(a) + 0.1), std::sqrt(std::abs(a)), std::sin(3 * a),
-                             std::cos(3 * a),    std::erfc(2 * a),            std::pow(0.999, 100 * std::abs(a)),
+    const double values[] = {std::exp(a),
+                             std::log(std::abs(a) + 0.1),
+                             std::sqrt(std::abs(a)),
+                             std::sin(3 * a),
+                             std::cos(3 * a),
+                             std::erfc(2 * a),
+                             std::pow(0.999, 100 * std::abs(a)),
                              static_cast<double>(std::erfc(static_cast<float>(a)))};
     std::copy(std::begin(values), std::end(values), out.data() + i * 8);
   }
@@ -143,9 +150,10 @@ std::string environment(const char* name) {
 } // namespace
 
 std::string numerics_description() {
-  return "LibTorch " TORCH_VERSION " (" + at::get_cpu_capability() + "), kernels " + std::string(best_kernels<float>().name)
-         + ", C library " + gnu_get_libc_version() + ", compiler " __VERSION__ ", intra-op threads "
-         + std::to_string(at::get_num_threads()) + ", " + environment("MKL_CBWR");
+  return "LibTorch " TORCH_VERSION " (" + at::get_cpu_capability() + "), kernels "
+         + std::string(best_kernels<float>().name) + ", C library " + gnu_get_libc_version()
+         + ", compiler " __VERSION__ ", intra-op threads " + std::to_string(at::get_num_threads()) + ", "
+         + environment("MKL_CBWR");
 }
 
 fingerprint numerics_fingerprint() {

@@ -27,7 +27,8 @@ double to_unit(std::uint64_t bits) noexcept {
 
 } // namespace
 
-std::array<std::uint32_t, 4> philox_block(std::array<std::uint32_t, 4> counter, std::array<std::uint32_t, 2> key) noexcept {
+std::array<std::uint32_t, 4> philox_block(std::array<std::uint32_t, 4> counter,
+                                          std::array<std::uint32_t, 2> key) noexcept {
   constexpr std::uint32_t weyl0 = 0x9E3779B9, weyl1 = 0xBB67AE85;
   constexpr std::uint64_t multiplier0 = 0xD2511F53, multiplier1 = 0xCD9E8D57;
   for (int round = 0; round < 10; ++round) {
@@ -40,8 +41,8 @@ std::array<std::uint32_t, 4> philox_block(std::array<std::uint32_t, 4> counter, 
   return counter;
 }
 
-philox_stream::philox_stream(std::uint64_t seed, std::string_view purpose, std::uint64_t layer, std::uint64_t step,
-                             std::uint64_t microbatch, std::uint64_t expert) noexcept {
+philox_stream::philox_stream(std::uint64_t seed, std::string_view purpose, std::uint64_t layer,
+                             std::uint64_t step, std::uint64_t microbatch, std::uint64_t expert) noexcept {
   // A chain of blocks keyed by the seed absorbs the identity, 64 bits at a time.
   std::array<std::uint32_t, 4> state{};
   const std::array<std::uint32_t, 2> seed_key{low(seed), high(seed)};

@@ -8,8 +8,10 @@
 
 namespace troupe {
 
-/// One block of Philox-4x32-10 (Salmon, Moraes, Dror, Shaw: "Parallel random numbers: as easy as 1, 2, 3", 2011).
-std::array<std::uint32_t, 4> philox_block(std::array<std::uint32_t, 4> counter, std::array<std::uint32_t, 2> key) noexcept;
+/// One block of Philox-4x32-10 (Salmon, Moraes, Dror, Shaw: "Parallel random numbers: as easy as 1, 2, 3",
+/// 2011).
+std::array<std::uint32_t, 4> philox_block(std::array<std::uint32_t, 4> counter,
+                                          std::array<std::uint32_t, 2> key) noexcept;
 
 /// 64-bit FNV-1a of a purpose or tensor name.
 constexpr std::uint64_t name_hash(std::string_view name) noexcept {
@@ -21,15 +23,17 @@ constexpr std::uint64_t name_hash(std::string_view name) noexcept {
   return h;
 }
 
-/// Random numbers as a function of what they are for: no state, random access by index, the same on every machine.
+/// Random numbers as a function of what they are for: no state, random access by index, the same on every
+/// machine.
 ///
-/// The identity (seed, purpose, layer, step, microbatch, expert) is mixed into the key and the upper half of the
-/// counter; `index` (a global token, an element of a tensor, ...) is the lower half.
-/// Indices of different types of draw overlap in the underlying words: use one type of draw per stream.
+/// The identity (seed, purpose, layer, step, microbatch, expert) is mixed into the key and the upper half of
+/// the counter; `index` (a global token, an element of a tensor, ...) is the lower half. Indices of different
+/// types of draw overlap in the underlying words: use one type of draw per stream.
 class philox_stream {
 public:
-  explicit philox_stream(std::uint64_t seed, std::string_view purpose, std::uint64_t layer = 0, std::uint64_t step = 0,
-                         std::uint64_t microbatch = 0, std::uint64_t expert = 0) noexcept;
+  explicit philox_stream(std::uint64_t seed, std::string_view purpose, std::uint64_t layer = 0,
+                         std::uint64_t step = 0, std::uint64_t microbatch = 0,
+                         std::uint64_t expert = 0) noexcept;
 
   /// 32 uniform bits: word index % 4 of block index / 4.
   std::uint32_t word(std::uint64_t index) const noexcept;

@@ -20,7 +20,8 @@ error error_in_flight(std::string_view where) {
   } catch (const c10::Error& e) {
     return {error_code::internal, text(std::string("LibTorch: ") + e.what_without_backtrace())};
   } catch (const std::bad_alloc&) {
-    return {error_code::unavailable, text("memory: the system has no more; use smaller batches or more nodes")};
+    return {error_code::unavailable,
+            text("memory: the system has no more; use smaller batches or more nodes")};
   } catch (const std::exception& e) {
     return {error_code::internal, text(e.what())};
   } catch (...) {

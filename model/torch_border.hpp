@@ -9,14 +9,15 @@
 
 namespace troupe {
 
-/// The exception in flight as an error, its text `[where] LibTorch: ...` in one line. Call it in a catch block.
+/// The exception in flight as an error, its text `[where] LibTorch: ...` in one line. Call it in a catch
+/// block.
 error error_in_flight(std::string_view where);
 
 /// Prints the exception in flight and aborts. Call it in a catch block.
 [[noreturn]] void abort_in_flight(std::string_view where);
 
-/// The model's border: runs `f`, which may use LibTorch, and turns what it throws into an error. `f` may itself
-/// return an `expected`.
+/// The model's border: runs `f`, which may use LibTorch, and turns what it throws into an error. `f` may
+/// itself return an `expected`.
 template <class F>
 auto catch_torch(std::string_view where, F&& f) {
   using plain = std::invoke_result_t<F>;
@@ -41,7 +42,8 @@ auto catch_torch(std::string_view where, F&& f) {
   }
 }
 
-/// The same for calls that cannot fail by their contract (pure computation on checked shapes): aborts with the text.
+/// The same for calls that cannot fail by their contract (pure computation on checked shapes): aborts with
+/// the text.
 template <class F>
 decltype(auto) abort_on_torch_error(std::string_view where, F&& f) {
   try {

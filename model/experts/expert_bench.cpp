@@ -1,4 +1,5 @@
-// Times one expert's work on one thread, and the expert part of whole steps: troupe-expert-bench [f64] [activation]
+// Times one expert's work on one thread, and the expert part of whole steps: troupe-expert-bench [f64]
+// [activation]
 
 #include "model/experts/mlp_expert.hpp"
 #include "model/random.hpp"
@@ -20,7 +21,8 @@ double median_us(int repeats, F&& f) {
   for (int i = 0; i < repeats; ++i) {
     const auto start = std::chrono::steady_clock::now();
     f();
-    times.push_back(std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - start).count());
+    times.push_back(
+      std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - start).count());
   }
   std::ranges::nth_element(times, times.begin() + repeats / 2);
   return times[static_cast<std::size_t>(repeats) / 2];
@@ -33,7 +35,8 @@ struct step_inputs {
   step_inputs(std::int64_t rows, dtype type) : pixels(tensor::allocate(dtype::u8, {rows, 784})) {
     const philox_stream random(1, "bench");
     std::uint64_t draw = 0;
-    for (auto& p : pixels.mutable_as<std::uint8_t>()) p = static_cast<std::uint8_t>(random.word(draw++) & 255);
+    for (auto& p : pixels.mutable_as<std::uint8_t>())
+      p = static_cast<std::uint8_t>(random.word(draw++) & 255);
     std::vector<std::vector<std::int32_t>> chosen(experts);
     for (std::int64_t t = 0; t < rows; ++t) {
       const auto first = random.below(draw++, experts);
@@ -60,7 +63,9 @@ struct step_inputs {
     gates = numbers({static_cast<std::int64_t>(all.size())});
   }
 
-  row_selection selection(std::uint32_t expert) const { return {pixels, indices, begins[expert], begins[expert + 1]}; }
+  row_selection selection(std::uint32_t expert) const {
+    return {pixels, indices, begins[expert], begins[expert + 1]};
+  }
 
   tensor pixels, indices, gradient, gates;
   std::vector<std::uint32_t> begins;
@@ -78,7 +83,9 @@ void bench(const configuration& config, std::int64_t rows, int repeats) {
   std::vector<std::unique_ptr<gradient_sum>> sums(step_inputs::experts);
   update step{1e-3, 1, 0};
   const auto forward = [&](std::uint32_t e) { results[e] = experts[e]->forward(in.selection(e), true); };
-  const auto backward = [&](std::uint32_t e) { experts[e]->backward(*results[e].tape, in.gradient, in.gates, false); };
+  const auto backward = [&](std::uint32_t e) {
+    experts[e]->backward(*results[e].tape, in.gradient, in.gates, false);
+  };
   const auto fold = [&](std::uint32_t e) {
     sums[e] = experts[e]->new_sum();
     experts[e]->fold_tape(*sums[e], *results[e].tape);
@@ -120,9 +127,10 @@ int main(int count, char** arguments) {
   }
   std::printf("784 to 4 experts of %lld (%s, %s) to 10, top-2, %s; one thread; kernels %s\n",
               static_cast<long long>(config.model.expert_hidden_size), config.model.expert_activation.c_str(),
-              config.model.precision.c_str(), config.optimizer.name.c_str(), best_kernels<float>().name.data());
-  std::printf("%6s %11s %11s %11s %11s %11s %14s\n", "batch", "rows/expert", "forward us", "backward us", "fold us", "apply us",
-              "k samples/s");
+              config.model.precision.c_str(), config.optimizer.name.c_str(),
+              best_kernels<float>().name.data());
+  std::printf("%6s %11s %11s %11s %11s %11s %14s\n", "batch", "rows/expert", "forward us", "backward us",
+              "fold us", "apply us", "k samples/s");
   bench(config, 128, 2000);
   bench(config, 128, 2000);
   bench(config, 256, 1000);

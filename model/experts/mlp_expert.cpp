@@ -3,10 +3,8 @@
 #include "messages/check.hpp"
 #include "model/experts/row_reader.hpp"
 #include "model/kernels/flush_subnormals.hpp"
-#include "model/parameters/init.hpp"
 
 #include <algorithm>
-#include <cstring>
 #include <string>
 #include <type_traits>
 
@@ -14,15 +12,16 @@ namespace troupe {
 
 using activation_kind = mlp_shape::activation_kind;
 
-/// Activations of one microbatch, padded: rows × hidden (or out) numbers. Which are there depends on the activation.
+/// Activations of one microbatch, padded: rows × hidden (or out) numbers. Which are there depends on the
+/// activation.
 template <class Real>
 struct mlp_expert<Real>::tape_state : expert_tape {
   row_selection input;
   std::int64_t rows = 0;
   bool backward_done = false;
-  buffer_pool::buffer gate;   ///< before the activation: silu, gelu, swiglu
-  buffer_pool::buffer up;     ///< swiglu
-  buffer_pool::buffer hidden; ///< after it
+  buffer_pool::buffer gate;            ///< before the activation: silu, gelu, swiglu
+  buffer_pool::buffer up;              ///< swiglu
+  buffer_pool::buffer hidden;          ///< after it
   buffer_pool::buffer output_gradient; ///< dL/dy
   buffer_pool::buffer gate_gradient;   ///< dL/d(gate)
   buffer_pool::buffer up_gradient;     ///< swiglu: dL/d(up)
@@ -32,9 +31,7 @@ template <class Real>
 struct mlp_expert<Real>::sum_state : gradient_sum {
   buffer_pool::buffer memory; ///< absent while the sum is 0
 
-  Real* data() const {
-    return memory.as<Real>();
-  }
+  Real* data() const { return memory.as<Real>(); }
 };
 
 namespace {
@@ -51,28 +48,15 @@ auto& as_own(Base& object) {
 
 template <class Real>
 mlp_expert<Real>::mlp_expert(const mlp_shape& s, const optimizer_options& options)
-  : shape_(s), layout_(s), kernels_(best_kernels<Real>()), parameters_(layout_.size), optimizer_(options, layout_.size) {
+  : shape_(s), layout_(s), kernels_(best_kernels<Real>()), parameters_(layout_.size),
+    optimizer_(options, layout_.size) {
   constexpr auto lanes = panels<Real>::lanes;
   const auto lines = (s.in + lanes - 1) / lanes;
   input_stride_ = (lines | 1) * lanes;
 }
 
-template <class Real>
-void mlp_expert<Real>::initialise(std::uint64_t seed, owner_id owner) {
-  std::vector<named_tensor> values;
-  for (const auto& e : layout_.entries) {
-    auto value = tensor::allocate(dtype_of<Real>(), e.dims);
-    const bool second = e.offset == layout_.w2 || e.offset == layout_.b2;
-    init_uniform<Real>(value.template mutable_as<Real>(), second ? shape_.hidden : shape_.in, seed, owner.layer,
-                       owner.expert, e.name);
-    values.push_back({e.name, std::move(value)});
-  }
-  const auto done = layout_.pack(values, parameters_.span());
-  TROUPE_CHECK(done.has_value(), done.error().text);
-  parameters_changed();
-}
-
-/// Equal blocks of at most 96 rows, fewer where rows are long: a block of gathered rows stays in the second-level cache.
+/// Equal blocks of at most 96 rows, fewer where rows are long: a block of gathered rows stays in the
+/// second-level cache.
 template <class Real>
 std::int64_t mlp_expert<Real>::rows_per_block(std::int64_t rows) const {
   constexpr std::int64_t block_bytes_max = 512 << 10;
@@ -130,14 +114,17 @@ expert_module::forward_result mlp_expert<Real>::forward(const row_selection& inp
     auto* gate = tape->gate ? tape->gate.template as<Real>() + at : hidden;
     auto* up = tape->up ? tape->up.template as<Real>() + at : nullptr;
     reader.read(first, rows, x, input_stride_);
-    kernels_.multiply({x, input_stride_}, p + layout_.w1, {gate, hidden_width}, rows, shape_.in, hidden_width, false);
+    kernels_.multiply({x, input_stride_}, p + layout_.w1, {gate, hidden_width}, rows, shape_.in, hidden_width,
+                      false);
     bias(layout_.b1, gate, rows, hidden_width);
     if (up != nullptr) {
-      kernels_.multiply({x, input_stride_}, p + layout_.up, {up, hidden_width}, rows, shape_.in, hidden_width, false);
+      kernels_.multiply({x, input_stride_}, p + layout_.up, {up, hidden_width}, rows, shape_.in, hidden_width,
+                        false);
       bias(layout_.up_bias, up, rows, hidden_width);
     }
     activate(gate, up, hidden, rows * hidden_width);
-    kernels_.multiply({hidden, hidden_width}, p + layout_.w2, {y, out_width}, rows, shape_.hidden, out_width, false);
+    kernels_.multiply({hidden, hidden_width}, p + layout_.w2, {y, out_width}, rows, shape_.hidden, out_width,
+                      false);
     bias(layout_.b2, y, rows, out_width);
     auto* to = output.template mutable_as<Real>().data() + first * shape_.out;
     for (std::int64_t i = 0; i < rows; ++i) std::copy_n(y + i * out_width, shape_.out, to + i * shape_.out);
@@ -153,17 +140,18 @@ template <class Real>
 void mlp_expert<Real>::gather_gradient(tape_state& tape, const tensor& rows, const tensor& gates) const {
   const auto width = layout_.second.n_padded();
   if (tape.rows == 0) return;
-  TROUPE_CHECK(rows.row_elements() == shape_.out, "gradient rows: got " + to_string(rows.dims()) + ", expected width "
-                                                    + std::to_string(shape_.out));
+  TROUPE_CHECK(rows.row_elements() == shape_.out, "gradient rows: got " + to_string(rows.dims())
+                                                    + ", expected width " + std::to_string(shape_.out));
   const auto values = rows.template as<Real>();
   const auto weights = gates.template as<Real>();
   const auto indices = tape.input.indices.template as<std::int32_t>();
-  TROUPE_CHECK(tape.input.end <= weights.size(), "gates: got " + std::to_string(weights.size()) + ", expected "
-                                                   + std::to_string(indices.size()));
+  TROUPE_CHECK(tape.input.end <= weights.size(), "gates: got " + std::to_string(weights.size())
+                                                   + ", expected " + std::to_string(indices.size()));
   auto* to = tape.output_gradient.template as<Real>();
   for (std::uint32_t i = tape.input.begin; i < tape.input.end; ++i, to += width) {
-    TROUPE_CHECK(indices[i] >= 0 && indices[i] < rows.rows(), "row index: got " + std::to_string(indices[i]) + " of "
-                                                                + std::to_string(rows.rows()) + " gradient rows");
+    TROUPE_CHECK(indices[i] >= 0 && indices[i] < rows.rows(), "row index: got " + std::to_string(indices[i])
+                                                                + " of " + std::to_string(rows.rows())
+                                                                + " gradient rows");
     const auto* from = values.data() + indices[i] * shape_.out;
     for (std::int64_t j = 0; j < shape_.out; ++j) to[j] = weights[i] * from[j];
     std::fill(to + shape_.out, to + width, Real{0});
@@ -171,7 +159,8 @@ void mlp_expert<Real>::gather_gradient(tape_state& tape, const tensor& rows, con
 }
 
 template <class Real>
-tensor mlp_expert<Real>::backward(expert_tape& kept, const tensor& rows, const tensor& gates, bool input_wanted) {
+tensor mlp_expert<Real>::backward(expert_tape& kept, const tensor& rows, const tensor& gates,
+                                  bool input_wanted) {
   const flush_subnormals bracket;
   auto& tape = as_own<tape_state>(kept);
   TROUPE_CHECK(!tape.backward_done, "backward was called before");
@@ -179,7 +168,8 @@ tensor mlp_expert<Real>::backward(expert_tape& kept, const tensor& rows, const t
   const auto hidden_width = layout_.first.n_padded();
   const auto out_width = layout_.second.n_padded();
   if (!second_transposed_valid_) {
-    if (second_transposed_.size() == 0) second_transposed_ = aligned_buffer<Real>(panels<Real>{shape_.out, shape_.hidden}.size());
+    if (second_transposed_.size() == 0)
+      second_transposed_ = aligned_buffer<Real>(panels<Real>{shape_.out, shape_.hidden}.size());
     transpose_panels(layout_.second, parameters_.data() + layout_.w2, second_transposed_.data());
     second_transposed_valid_ = true;
   }
@@ -193,14 +183,16 @@ tensor mlp_expert<Real>::backward(expert_tape& kept, const tensor& rows, const t
     tape.up_gradient = pool_.template acquire<Real>(count);
     d = tape.up_gradient.template as<Real>();
   }
-  kernels_.multiply({dy, out_width}, second_transposed_.data(), {d, hidden_width}, n, shape_.out, hidden_width, false);
+  kernels_.multiply({dy, out_width}, second_transposed_.data(), {d, hidden_width}, n, shape_.out,
+                    hidden_width, false);
   const auto* gate = tape.gate.template as<Real>();
   switch (shape_.activation) {
     case activation_kind::relu: kernels_.relu_backward(tape.hidden.template as<Real>(), d, count); break;
     case activation_kind::silu: kernels_.silu_backward(gate, d, count); break;
     case activation_kind::gelu: kernels_.gelu_backward(gate, d, count); break;
     case activation_kind::swiglu:
-      kernels_.swiglu_backward(gate, tape.up.template as<Real>(), d, tape.gate_gradient.template as<Real>(), count);
+      kernels_.swiglu_backward(gate, tape.up.template as<Real>(), d, tape.gate_gradient.template as<Real>(),
+                               count);
       break;
   }
   tape.backward_done = true;
@@ -215,7 +207,8 @@ tensor mlp_expert<Real>::input_gradient(const tape_state& tape) {
       first_transposed_ = aligned_buffer<Real>(transposed.size() * (shape_.gated() ? 2 : 1));
     transpose_panels(layout_.first, parameters_.data() + layout_.w1, first_transposed_.data());
     if (shape_.gated())
-      transpose_panels(layout_.first, parameters_.data() + layout_.up, first_transposed_.data() + transposed.size());
+      transpose_panels(layout_.first, parameters_.data() + layout_.up,
+                       first_transposed_.data() + transposed.size());
     first_transposed_valid_ = true;
   }
   const auto n = tape.rows;
@@ -228,13 +221,15 @@ tensor mlp_expert<Real>::input_gradient(const tape_state& tape) {
   for (std::int64_t first = 0; first < n; first += block) {
     const auto rows = std::min(block, n - first);
     const auto* d = tape.gate_gradient.template as<Real>() + first * hidden_width;
-    kernels_.multiply({d, hidden_width}, first_transposed_.data(), {dx, in_width}, rows, shape_.hidden, in_width, false);
+    kernels_.multiply({d, hidden_width}, first_transposed_.data(), {dx, in_width}, rows, shape_.hidden,
+                      in_width, false);
     if (shape_.gated()) {
       d = tape.up_gradient.template as<Real>() + first * hidden_width;
       kernels_.multiply({d, hidden_width}, first_transposed_.data() + transposed.size(), {dx, in_width}, rows,
                         shape_.hidden, in_width, true);
     }
-    for (std::int64_t i = 0; i < rows; ++i) std::copy_n(dx + i * in_width, shape_.in, to + (first + i) * shape_.in);
+    for (std::int64_t i = 0; i < rows; ++i)
+      std::copy_n(dx + i * in_width, shape_.in, to + (first + i) * shape_.in);
   }
   return result;
 }
@@ -248,8 +243,8 @@ std::unique_ptr<gradient_sum> mlp_expert<Real>::new_sum() {
 
 /// Adds rows [first, first + count) of a tape; x: those rows, gathered. `fresh`: the sum holds nothing yet.
 template <class Real>
-void mlp_expert<Real>::fold_block(sum_state& sum, const tape_state& tape, std::int64_t first, std::int64_t count,
-                                  const Real* x, bool fresh) {
+void mlp_expert<Real>::fold_block(sum_state& sum, const tape_state& tape, std::int64_t first,
+                                  std::int64_t count, const Real* x, bool fresh) {
   const auto hidden_width = layout_.first.n_padded();
   const auto out_width = layout_.second.n_padded();
   auto* g = sum.data();
@@ -257,13 +252,14 @@ void mlp_expert<Real>::fold_block(sum_state& sum, const tape_state& tape, std::i
   const auto* hidden = tape.hidden.template as<Real>() + first * hidden_width;
   const auto weight = [&](std::size_t at, std::size_t bias_at, const buffer_pool::buffer& gradient) {
     const auto* d = gradient.template as<Real>() + first * hidden_width;
-    kernels_.multiply_transposed({x, input_stride_}, {d, hidden_width}, g + at, count, shape_.in, hidden_width, !fresh);
+    kernels_.multiply_transposed({x, input_stride_}, {d, hidden_width}, g + at, count, shape_.in,
+                                 hidden_width, !fresh);
     if (bias_at != layout_.absent) kernels_.add_rows(d, g + bias_at, count, hidden_width);
   };
   weight(layout_.w1, layout_.b1, tape.gate_gradient);
   if (shape_.gated()) weight(layout_.up, layout_.up_bias, tape.up_gradient);
-  kernels_.multiply_transposed({hidden, hidden_width}, {dy, out_width}, g + layout_.w2, count, shape_.hidden, out_width,
-                               !fresh);
+  kernels_.multiply_transposed({hidden, hidden_width}, {dy, out_width}, g + layout_.w2, count, shape_.hidden,
+                               out_width, !fresh);
   if (layout_.b2 != layout_.absent) kernels_.add_rows(dy, g + layout_.b2, count, out_width);
 }
 
@@ -326,124 +322,7 @@ void mlp_expert<Real>::parameters_changed() {
   first_transposed_valid_ = false;
 }
 
-// ---- state ---------------------------------------------------------------------------------------------------------
-
-namespace {
-
-/// Begins a saved expert; parameters and moments follow in the layout of the flat buffer.
-struct state_header {
-  char magic[16] = {'t', 'r', 'o', 'u', 'p', 'e', ' ', 'm', 'l', 'p', ' ', '1'};
-  std::uint64_t real_bytes = 0;
-  std::int64_t in = 0;
-  std::int64_t hidden = 0;
-  std::int64_t out = 0;
-  std::uint32_t activation = 0;
-  std::uint32_t bias = 0;
-
-  bool operator==(const state_header&) const = default;
-};
-static_assert(sizeof(state_header) == 56 && std::is_trivially_copyable_v<state_header>);
-
-constexpr std::size_t state_begin = 64;
-
-template <class Real>
-state_header header_of(const mlp_shape& s) {
-  state_header result;
-  result.real_bytes = sizeof(Real);
-  result.in = s.in;
-  result.hidden = s.hidden;
-  result.out = s.out;
-  result.activation = static_cast<std::uint32_t>(s.activation);
-  result.bias = s.bias ? 1 : 0;
-  return result;
-}
-
-} // namespace
-
-template <class Real>
-tensor mlp_expert<Real>::save() const {
-  const auto values = std::as_bytes(parameters_.span());
-  const auto size = state_begin + values.size() + optimizer_.saved_bytes();
-  auto result = tensor::zeros(dtype::u8, {static_cast<std::int64_t>(size)});
-  const auto to = std::as_writable_bytes(result.template mutable_as<std::uint8_t>());
-  const auto header = header_of<Real>(shape_);
-  std::memcpy(to.data(), &header, sizeof header);
-  std::memcpy(to.data() + state_begin, values.data(), values.size());
-  optimizer_.save(to.subspan(state_begin + values.size()));
-  return result;
-}
-
-template <class Real>
-expected<void> mlp_expert<Real>::load(const tensor& state) {
-  const auto values = std::as_writable_bytes(parameters_.span());
-  const auto size = state_begin + values.size() + optimizer_.saved_bytes();
-  if (!state.present() || state.type() != dtype::u8 || state.bytes() != size)
-    return fail(error_code::malformed, "[expert] state: got " + std::to_string(state.bytes()) + " bytes, expected u8 ["
-                                         + std::to_string(size) + "]; was it saved with the same model and optimizer?");
-  const auto from = state.data().bytes();
-  state_header header;
-  std::memcpy(&header, from.data(), sizeof header);
-  if (!(header == header_of<Real>(shape_)))
-    return fail(error_code::malformed, "[expert] state: got an expert of another shape, " + std::to_string(header.in)
-                                         + " to " + std::to_string(header.hidden) + " to " + std::to_string(header.out)
-                                         + ", expected " + std::to_string(shape_.in) + " to " + std::to_string(shape_.hidden)
-                                         + " to " + std::to_string(shape_.out) + " with the same type and activation");
-  if (auto done = optimizer_.load(from.subspan(state_begin + values.size())); !done) return done;
-  std::memcpy(values.data(), from.data() + state_begin, values.size());
-  layout_.clear_padding(parameters_.span());
-  parameters_changed();
-  return {};
-}
-
-template <class Real>
-std::vector<named_tensor> mlp_expert<Real>::parameters() const {
-  return layout_.unpack(parameters_.span());
-}
-
-template <class Real>
-expected<void> mlp_expert<Real>::set_parameters(std::span<const named_tensor> values) {
-  if (auto done = layout_.pack(values, parameters_.span()); !done) return done;
-  optimizer_.reset();
-  parameters_changed();
-  return {};
-}
-
 template class mlp_expert<float>;
 template class mlp_expert<double>;
-
-// ---- factory -------------------------------------------------------------------------------------------------------
-
-namespace {
-
-template <class Real>
-std::unique_ptr<expert_module> make(const configuration& config, const mlp_shape& s, owner_id owner) {
-  auto result = std::make_unique<mlp_expert<Real>>(s, config.optimizer);
-  result->initialise(config.schedule.seed, owner);
-  return result;
-}
-
-expected<activation_kind> activation_named(const std::string& name) {
-  if (name == "relu") return activation_kind::relu;
-  if (name == "silu") return activation_kind::silu;
-  if (name == "gelu") return activation_kind::gelu;
-  if (name == "swiglu") return activation_kind::swiglu;
-  return fail(error_code::usage, "[expert] activation: got '" + name + "', known are relu, silu, gelu, swiglu");
-}
-
-} // namespace
-
-expected<std::unique_ptr<expert_module>> make_mlp_expert(const configuration& config, const model_shape& widths,
-                                                         owner_id owner) {
-  const auto activation = activation_named(config.model.expert_activation);
-  if (!activation) return tl::unexpected(activation.error());
-  const mlp_shape s{widths.input_width, config.model.expert_hidden_size, widths.output_width, *activation,
-                    config.model.expert_bias};
-  if (s.in < 1 || s.hidden < 1 || s.out < 1)
-    return fail(error_code::usage, "[expert] widths: got " + std::to_string(s.in) + " to " + std::to_string(s.hidden) + " to "
-                                     + std::to_string(s.out) + ", each must be at least 1");
-  if (config.model.precision == "f32") return make<float>(config, s, owner);
-  if (config.model.precision == "f64") return make<double>(config, s, owner);
-  return fail(error_code::usage, "[expert] precision: got '" + config.model.precision + "', known are f32, f64");
-}
 
 } // namespace troupe

@@ -16,12 +16,15 @@ namespace troupe {
 
 /// A feed-forward expert with hand-written gradients over one flat buffer (moe-math §5.1):
 ///
-/// - relu, silu, gelu (with erf): y = W2·act(W1·x + b1) + b2; parameters w1 [f, d], b1 [f], w2 [out, f], b2 [out]
-/// - swiglu: y = W_down·(silu(W_gate·x + b_gate) ⊙ (W_up·x + b_up)) + b_down; w_gate, w_up [f, d], w_down [out, f]
+/// - relu, silu, gelu (with erf): y = W2·act(W1·x + b1) + b2; parameters w1 [f, d], b1 [f], w2 [out, f], b2
+/// [out]
+/// - swiglu: y = W_down·(silu(W_gate·x + b_gate) ⊙ (W_up·x + b_up)) + b_down; w_gate, w_up [f, d], w_down
+/// [out, f]
 ///
-/// biases only with `expert_bias`. Every output number is one chain of operations over its own row, so outputs do not
-/// depend on which rows are computed together, nor on their number; weight gradients are one chain over the rows in
-/// the order they were folded. The input rows are read again when the gradient is folded, not kept as numbers.
+/// biases only with `expert_bias`. Every output number is one chain of operations over its own row, so
+/// outputs do not depend on which rows are computed together, nor on their number; weight gradients are one
+/// chain over the rows in the order they were folded. The input rows are read again when the gradient is
+/// folded, not kept as numbers.
 template <class Real>
 class mlp_expert : public expert_module {
 public:
@@ -52,14 +55,16 @@ private:
   void activate(Real* gate, const Real* up, Real* hidden, std::ptrdiff_t count) const;
   void gather_gradient(tape_state& tape, const tensor& rows, const tensor& gates) const;
   tensor input_gradient(const tape_state& tape);
-  void fold_block(sum_state& sum, const tape_state& tape, std::int64_t first, std::int64_t count, const Real* x, bool fresh);
+  void fold_block(sum_state& sum, const tape_state& tape, std::int64_t first, std::int64_t count,
+                  const Real* x, bool fresh);
   std::int64_t rows_per_block(std::int64_t rows) const;
   void parameters_changed();
 
   mlp_shape shape_;
   mlp_layout<Real> layout_;
   const kernels<Real>& kernels_;
-  std::ptrdiff_t input_stride_ = 0;   ///< of gathered rows: an odd number of cache lines, so that columns spread
+  std::ptrdiff_t input_stride_ = 0; ///< of gathered rows: an odd number of cache lines, so that columns
+                                    ///< spread
   aligned_buffer<Real> parameters_;
   flat_optimizer<Real> optimizer_;
   buffer_pool pool_;
@@ -71,8 +76,9 @@ private:
   bool first_transposed_valid_ = false;
 };
 
-/// The expert that `model.expert_kind` "mlp" stands for. Errors: unknown activation or precision, widths below 1.
-expected<std::unique_ptr<expert_module>> make_mlp_expert(const configuration& config, const model_shape& widths,
-                                                         owner_id owner);
+/// The expert that `model.expert_kind` "mlp" stands for. Errors: unknown activation or precision, widths
+/// below 1.
+expected<std::unique_ptr<expert_module>> make_mlp_expert(const configuration& config,
+                                                         const model_shape& widths, owner_id owner);
 
 } // namespace troupe

@@ -18,8 +18,8 @@ mlp_layout<Real>::mlp_layout(const mlp_shape& s) : first{s.in, s.hidden}, second
 }
 
 template <class Real>
-void mlp_layout<Real>::add(std::size_t& position, const std::string& name, std::int64_t rows, std::int64_t columns,
-                           bool is_bias) {
+void mlp_layout<Real>::add(std::size_t& position, const std::string& name, std::int64_t rows,
+                           std::int64_t columns, bool is_bias) {
   position = size;
   const panels<Real> where{columns, rows};
   entries.push_back({name, is_bias ? shape{rows} : shape{rows, columns}, size, where});
@@ -43,18 +43,20 @@ expected<void> mlp_layout<Real>::pack(std::span<const named_tensor> values, std:
   for (const auto& e : entries) {
     const auto it = std::ranges::find(values, e.name, &named_tensor::name);
     if (it == values.end())
-      return fail(error_code::malformed, "[expert] parameter " + e.name + ": missing; give every parameter of the expert");
+      return fail(error_code::malformed,
+                  "[expert] parameter " + e.name + ": missing; give every parameter of the expert");
     const auto& value = it->value;
     if (!value.present() || value.type() != dtype_of<Real>() || !(value.dims() == e.dims))
       return fail(error_code::malformed,
                   "[expert] parameter " + e.name + ": got "
-                    + (value.present() ? to_string(value.type()) + " " + to_string(value.dims()) : "none") + ", expected "
-                    + to_string(dtype_of<Real>()) + " " + to_string(e.dims));
+                    + (value.present() ? to_string(value.type()) + " " + to_string(value.dims()) : "none")
+                    + ", expected " + to_string(dtype_of<Real>()) + " " + to_string(e.dims));
     found.push_back(&value);
   }
   if (values.size() != entries.size())
-    return fail(error_code::malformed, "[expert] parameters: got " + std::to_string(values.size()) + ", expected "
-                                         + std::to_string(entries.size()) + " with distinct, known names");
+    return fail(error_code::malformed, "[expert] parameters: got " + std::to_string(values.size())
+                                         + ", expected " + std::to_string(entries.size())
+                                         + " with distinct, known names");
   for (std::size_t i = 0; i < entries.size(); ++i)
     entries[i].where.pack(found[i]->template as<Real>().data(), flat.data() + entries[i].offset);
   return {};

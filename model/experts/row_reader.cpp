@@ -30,11 +30,12 @@ row_reader<Real>::row_reader(const row_selection& input, std::int64_t width)
   if (count_ == 0) return;
   TROUPE_CHECK(input.rows.present() && input.rows.row_elements() == width && input.rows.type() != dtype::i32
                  && input.rows.type() != dtype::i64,
-               "rows: got " + to_string(input.rows.type()) + " " + to_string(input.rows.dims()) + ", expected u8, f32 or f64 [rows, "
-                 + std::to_string(width) + "]");
+               "rows: got " + to_string(input.rows.type()) + " " + to_string(input.rows.dims())
+                 + ", expected u8, f32 or f64 [rows, " + std::to_string(width) + "]");
   const auto rows = input.rows.rows();
   for (auto i : indices.subspan(input.begin, static_cast<std::size_t>(count_)))
-    TROUPE_CHECK(i >= 0 && i < rows, "row index: got " + std::to_string(i) + " of " + std::to_string(rows) + " rows");
+    TROUPE_CHECK(i >= 0 && i < rows,
+                 "row index: got " + std::to_string(i) + " of " + std::to_string(rows) + " rows");
   rows_ = input.rows.data().data();
   type_ = input.rows.type();
   indices_ = indices.data() + input.begin;
@@ -59,7 +60,8 @@ void row_reader<Real>::read(std::int64_t first, std::int64_t count, Real* to, st
 template <class Real>
 Real* thread_block(std::ptrdiff_t count) {
   thread_local aligned_buffer<Real> memory;
-  if (memory.size() < static_cast<std::size_t>(count)) memory = aligned_buffer<Real>(static_cast<std::size_t>(count));
+  if (memory.size() < static_cast<std::size_t>(count))
+    memory = aligned_buffer<Real>(static_cast<std::size_t>(count));
   return memory.data();
 }
 

@@ -73,7 +73,8 @@ buffer_pool::buffer_pool() : shelves_(std::make_shared<shelves>()) {
 buffer_pool::buffer buffer_pool::acquire_bytes(std::size_t bytes) {
   const auto size = rounded(bytes);
   buffer result;
-  result.memory_ = std::shared_ptr<void>(shelves_->take(size), [from = shelves_, size](void* p) { from->put(p, size); });
+  result.memory_ = std::shared_ptr<void>(shelves_->take(size),
+                                         [from = shelves_, size](void* p) { from->put(p, size); });
   return result;
 }
 

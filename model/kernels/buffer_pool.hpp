@@ -12,8 +12,8 @@
 
 namespace troupe {
 
-/// Recycles 64-byte aligned memory: a fresh page costs more than the arithmetic on it. Memory goes back to the pool when
-/// its last user lets go, on any thread, also after the pool itself has died.
+/// Recycles 64-byte aligned memory: a fresh page costs more than the arithmetic on it. Memory goes back to
+/// the pool when its last user lets go, on any thread, also after the pool itself has died.
 class buffer_pool {
 public:
   /// Memory on loan. Contents are whatever they were.
@@ -26,13 +26,9 @@ public:
       return static_cast<T*>(memory_.get());
     }
 
-    explicit operator bool() const noexcept {
-      return memory_ != nullptr;
-    }
+    explicit operator bool() const noexcept { return memory_ != nullptr; }
 
-    void reset() noexcept {
-      memory_.reset();
-    }
+    void reset() noexcept { memory_.reset(); }
 
   private:
     friend class buffer_pool;

@@ -19,9 +19,7 @@ struct candidates {
   std::array<table_pointer<Real>, 3> tables{};
   std::size_t count = 0;
 
-  void add(table_pointer<Real> table) {
-    tables[count++] = table;
-  }
+  void add(table_pointer<Real> table) { tables[count++] = table; }
 };
 
 template <class Real>
@@ -39,8 +37,8 @@ candidates<Real> find_candidates() {
   __builtin_cpu_init();
   if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
     result.add(pick(kernels_avx2_f32, kernels_avx2_f64));
-  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw")
-      && __builtin_cpu_supports("avx512vl"))
+  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq")
+      && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl"))
     result.add(pick(kernels_avx512_f32, kernels_avx512_f64));
 #endif
   return result;

@@ -8,9 +8,9 @@
 
 namespace troupe {
 
-/// While it lives, this thread's arithmetic treats subnormal numbers as 0. Moments and activations that have decayed
-/// below 1e-38 change nothing, but cost a hundred times more to compute with. One bracket per public call of an expert
-/// or optimizer, so that a result never depends on how the thread was set up.
+/// While it lives, this thread's arithmetic treats subnormal numbers as 0. Moments and activations that have
+/// decayed below 1e-38 change nothing, but cost a hundred times more to compute with. One bracket per public
+/// call of an expert or optimizer, so that a result never depends on how the thread was set up.
 class flush_subnormals {
 public:
 #if defined(__SSE2__)

@@ -17,15 +17,15 @@ struct strided {
 /// What one Adam step multiplies with; see `flat_optimizer`.
 template <class Real>
 struct adam_factors {
-  Real scale = 1;         ///< gradient
-  Real decay = 0;         ///< adam: added decay·p to g
-  Real keep = 1;          ///< adamw: p *= keep
+  Real scale = 1; ///< gradient
+  Real decay = 0; ///< adam: added decay·p to g
+  Real keep = 1;  ///< adamw: p *= keep
   Real beta1 = 0;
-  Real rest1 = 1;         ///< 1 - beta1
+  Real rest1 = 1; ///< 1 - beta1
   Real beta2 = 0;
-  Real rest2 = 1;         ///< 1 - beta2
-  Real step = 0;          ///< lr / (1 - beta1^t)
-  Real root = 1;          ///< 1 / sqrt(1 - beta2^t)
+  Real rest2 = 1; ///< 1 - beta2
+  Real step = 0;  ///< lr / (1 - beta1^t)
+  Real root = 1;  ///< 1 / sqrt(1 - beta2^t)
   Real epsilon = 0;
 };
 
@@ -39,13 +39,14 @@ struct sgd_factors {
 
 /// The inner loops of experts and optimizers, compiled once per instruction set from one source.
 ///
-/// All instruction sets give the same bits: every number is computed by its own chain of operations in one order
-/// (products: a chain of fused multiply-adds over the inner index, beginning with what C holds), so neither the
-/// neighbouring rows nor the width of a vector shows. Buffers are 64-byte aligned and padded to whole 64-byte vectors
+/// All instruction sets give the same bits: every number is computed by its own chain of operations in one
+/// order (products: a chain of fused multiply-adds over the inner index, beginning with what C holds), so
+/// neither the neighbouring rows nor the width of a vector shows. Buffers are 64-byte aligned and padded to
+/// whole 64-byte vectors
 /// ("lanes" numbers); widths called `padded` are multiples of that.
 ///
-/// A weight matrix [k, n] is held in **panels** of up to 4 vectors of columns: panel p is a dense [k, w] block at
-/// p·k·64 bytes·4, w = 4 vectors but for the last panel. See `panels.hpp`.
+/// A weight matrix [k, n] is held in **panels** of up to 4 vectors of columns: panel p is a dense [k, w]
+/// block at p·k·64 bytes·4, w = 4 vectors but for the last panel. See `panels.hpp`.
 template <class Real>
 struct kernels {
   std::string_view name;
@@ -61,9 +62,11 @@ struct kernels {
   /// out[i] = in[i] / 255, correctly rounded.
   void (*pixels)(const std::uint8_t* in, Real* out, std::ptrdiff_t count);
 
-  // Activations on `count` numbers (a multiple of the lanes). Forward: h = act(pre). Backward: d *= act'(pre).
+  // Activations on `count` numbers (a multiple of the lanes). Forward: h = act(pre). Backward: d *=
+  // act'(pre).
   void (*relu)(const Real* pre, Real* h, std::ptrdiff_t count);
-  void (*relu_backward)(const Real* h, Real* d, std::ptrdiff_t count); ///< takes h (or pre): h > 0 where pre > 0
+  void (*relu_backward)(const Real* h, Real* d, std::ptrdiff_t count); ///< takes h (or pre): h > 0 where pre
+                                                                       ///< > 0
   void (*silu)(const Real* pre, Real* h, std::ptrdiff_t count);
   void (*silu_backward)(const Real* pre, Real* d, std::ptrdiff_t count);
   void (*gelu)(const Real* pre, Real* h, std::ptrdiff_t count);
@@ -83,7 +86,8 @@ struct kernels {
 
   /// moment may be null if factors.momentum is 0
   void (*sgd)(Real* p, const Real* g, Real* moment, std::ptrdiff_t count, const sgd_factors<Real>& factors);
-  void (*adam)(Real* p, const Real* g, Real* m, Real* v, std::ptrdiff_t count, const adam_factors<Real>& factors);
+  void (*adam)(Real* p, const Real* g, Real* m, Real* v, std::ptrdiff_t count,
+               const adam_factors<Real>& factors);
 };
 
 /// The kernels for this processor's widest known instruction set (avx512, avx2, portable).

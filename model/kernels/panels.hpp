@@ -7,8 +7,9 @@
 
 namespace troupe {
 
-/// Where a [k, n] matrix lies in panels (see `kernels`): n is padded to whole 64-byte vectors, columns are cut into
-/// panels of 4 vectors, each a dense [k, w] block. The multiplication reads panels front to back, whatever k and n.
+/// Where a [k, n] matrix lies in panels (see `kernels`): n is padded to whole 64-byte vectors, columns are
+/// cut into panels of 4 vectors, each a dense [k, w] block. The multiplication reads panels front to back,
+/// whatever k and n.
 template <class Real>
 struct panels {
   static constexpr std::ptrdiff_t lanes = aligned_buffer<Real>::lanes;
@@ -17,13 +18,9 @@ struct panels {
   std::ptrdiff_t k = 0;
   std::ptrdiff_t n = 0;
 
-  std::ptrdiff_t n_padded() const noexcept {
-    return (n + lanes - 1) / lanes * lanes;
-  }
+  std::ptrdiff_t n_padded() const noexcept { return (n + lanes - 1) / lanes * lanes; }
 
-  std::size_t size() const noexcept {
-    return static_cast<std::size_t>(k * n_padded());
-  }
+  std::size_t size() const noexcept { return static_cast<std::size_t>(k * n_padded()); }
 
   /// Calls f(row, column, position) for every element that is not padding, panel by panel, row by row.
   template <class F>

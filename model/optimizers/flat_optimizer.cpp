@@ -28,8 +28,8 @@ flat_optimizer<Real>::flat_optimizer(const optimizer_options& options, std::size
 template <class Real>
 void flat_optimizer<Real>::step(std::span<Real> parameters, std::span<const Real> gradient, const update& u) {
   TROUPE_CHECK(parameters.size() == size_ && gradient.size() == size_,
-               "got " + std::to_string(parameters.size()) + " parameters and " + std::to_string(gradient.size())
-                 + " gradients, have moments for " + std::to_string(size_));
+               "got " + std::to_string(parameters.size()) + " parameters and "
+                 + std::to_string(gradient.size()) + " gradients, have moments for " + std::to_string(size_));
   const flush_subnormals bracket;
   if (rule_ == rule::sgd)
     sgd(parameters, gradient, u);
@@ -44,7 +44,8 @@ void flat_optimizer<Real>::sgd(std::span<Real> parameters, std::span<const Real>
   factors.decay = static_cast<Real>(options_.weight_decay);
   factors.momentum = static_cast<Real>(options_.momentum);
   factors.rate = static_cast<Real>(u.learning_rate);
-  best_kernels<Real>().sgd(parameters.data(), gradient.data(), first_.data(), static_cast<std::ptrdiff_t>(size_), factors);
+  best_kernels<Real>().sgd(parameters.data(), gradient.data(), first_.data(),
+                           static_cast<std::ptrdiff_t>(size_), factors);
 }
 
 template <class Real>
@@ -90,8 +91,9 @@ void flat_optimizer<Real>::save(std::span<std::byte> into) const noexcept {
 template <class Real>
 expected<void> flat_optimizer<Real>::load(std::span<const std::byte> from) {
   if (from.size() != saved_bytes())
-    return fail(error_code::malformed, "[optimizer] state of " + options_.name + ": got " + std::to_string(from.size())
-                                         + " bytes, expected " + std::to_string(saved_bytes())
+    return fail(error_code::malformed, "[optimizer] state of " + options_.name + ": got "
+                                         + std::to_string(from.size()) + " bytes, expected "
+                                         + std::to_string(saved_bytes())
                                          + "; was it saved with the same model and optimizer?");
   const auto m = std::as_writable_bytes(first_.span());
   const auto v = std::as_writable_bytes(second_.span());

@@ -17,9 +17,9 @@ namespace troupe {
 /// - adam: g += weight_decay·p; m, v as usual; p -= lr/(1-β1ᵗ) · m / (√v/√(1-β2ᵗ) + ε)
 /// - adamw: p *= 1 - lr·weight_decay; then as adam
 ///
-/// with g = gradient · update.scale and t = update.index + 1. Subnormal numbers count as 0 (a moment that has decayed
-/// that far costs a hundred times more to compute and changes nothing). Elements are independent of each other, so
-/// neither the layout nor the instruction set shows in the bits.
+/// with g = gradient · update.scale and t = update.index + 1. Subnormal numbers count as 0 (a moment that has
+/// decayed that far costs a hundred times more to compute and changes nothing). Elements are independent of
+/// each other, so neither the layout nor the instruction set shows in the bits.
 template <class Real>
 class flat_optimizer {
 public:
@@ -29,9 +29,7 @@ public:
   /// One step. Both spans hold `size` numbers; best 64-byte aligned.
   void step(std::span<Real> parameters, std::span<const Real> gradient, const update& u);
 
-  std::size_t size() const noexcept {
-    return size_;
-  }
+  std::size_t size() const noexcept { return size_; }
 
   /// Moments back to 0.
   void reset() noexcept;

@@ -16,7 +16,9 @@ void init_uniform(std::span<Real> values, std::int64_t fan_in, std::uint64_t see
     values[i] = static_cast<Real>(bound * (2 * random.uniform<double>(i) - 1));
 }
 
-template void init_uniform(std::span<float>, std::int64_t, std::uint64_t, std::uint16_t, std::uint16_t, std::string_view);
-template void init_uniform(std::span<double>, std::int64_t, std::uint64_t, std::uint16_t, std::uint16_t, std::string_view);
+template void init_uniform(std::span<float>, std::int64_t, std::uint64_t, std::uint16_t, std::uint16_t,
+                           std::string_view);
+template void init_uniform(std::span<double>, std::int64_t, std::uint64_t, std::uint16_t, std::uint16_t,
+                           std::string_view);
 
 } // namespace troupe

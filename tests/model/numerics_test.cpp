@@ -13,7 +13,8 @@
 
 using namespace troupe;
 
-TEST_CASE("the numerics fingerprint is the same on every call and thread, and says what is behind it", "[unit]") {
+TEST_CASE("the numerics fingerprint is the same on every call and thread, and says what is behind it",
+          "[unit]") {
   const auto here = numerics_fingerprint();
   CHECK(here.hex.size() == 64);
   CHECK(here.text.find("LibTorch 2.") != std::string::npos);
@@ -53,6 +54,7 @@ TEST_CASE("what LibTorch throws becomes one line of error text at the model's bo
   CHECK(catch_torch("trunk", [] {}).has_value());
   CHECK(catch_torch("trunk", [] { throw std::bad_alloc{}; }).error().code == error_code::unavailable);
   CHECK(catch_torch("trunk", [] { throw std::runtime_error("odd"); }).error().text == "[trunk] odd");
-  const auto passed_on = catch_torch("trunk", []() -> expected<int> { return fail(error_code::usage, "no"); });
+  const auto passed_on = catch_torch("trunk",
+                                     []() -> expected<int> { return fail(error_code::usage, "no"); });
   CHECK(passed_on.error().code == error_code::usage);
 }

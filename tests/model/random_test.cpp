@@ -45,7 +45,8 @@ TEST_CASE("uniform numbers have the moments of [0, 1) and normal ones those of N
   philox_stream(5, "uniform").fill_uniform<double>(u);
   philox_stream(5, "normal").fill_normal<double>(z);
   const auto moment = [](const std::vector<double>& v, int power) {
-    return std::accumulate(v.begin(), v.end(), 0.0, [=](double sum, double x) { return sum + std::pow(x, power); })
+    return std::accumulate(v.begin(), v.end(), 0.0,
+                           [=](double sum, double x) { return sum + std::pow(x, power); })
            / static_cast<double>(v.size());
   };
   for (double x : u) {

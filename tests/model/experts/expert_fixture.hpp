@@ -71,8 +71,8 @@ inline void replace_parameters(expert_module& expert, std::span<const named_tens
   TROUPE_CHECK(done.has_value(), done.error().text);
 }
 
-/// The gradient in a sum by parameter name: a plain SGD step of rate 1 from parameters p gives p - gradient, read off
-/// at p = 0 so that nothing is rounded. `make` must make an sgd expert of the same shape.
+/// The gradient in a sum by parameter name: a plain SGD step of rate 1 from parameters p gives p - gradient,
+/// read off at p = 0 so that nothing is rounded. `make` must make an sgd expert of the same shape.
 inline std::vector<named_tensor> gradient_of(expert_module& expert, const gradient_sum& sum) {
   const auto before = expert.parameters();
   std::vector<named_tensor> zeros;

@@ -30,7 +30,9 @@ at::Tensor textbook(const expert_case& c, std::map<std::string, at::Tensor>& p, 
   };
   if (c.activation == "swiglu") return linear(at::silu(linear(x, "_gate")) * linear(x, "_up"), "_down");
   const auto before = linear(x, "1");
-  const auto hidden = c.activation == "relu" ? at::relu(before) : c.activation == "silu" ? at::silu(before) : at::gelu(before);
+  const auto hidden = c.activation == "relu"   ? at::relu(before)
+                      : c.activation == "silu" ? at::silu(before)
+                                               : at::gelu(before);
   return linear(hidden, "2");
 }
 
@@ -43,24 +45,28 @@ double distance(const at::Tensor& got, const at::Tensor& expected) {
 
 } // namespace
 
-TEMPLATE_TEST_CASE("output, input gradient and weight gradients are those of LibTorch's autograd", "[unit]", float, double) {
+TEMPLATE_TEST_CASE("output, input gradient and weight gradients are those of LibTorch's autograd", "[unit]",
+                   float, double) {
   using Real = TestType;
   constexpr double bound = std::is_same_v<Real, float> ? 2e-6 : 1e-13;
   expert_case c;
   c.precision = std::is_same_v<Real, float> ? "f32" : "f64";
   c.activation = GENERATE("relu", "silu", "gelu", "swiglu");
   c.bias = GENERATE(true, false);
-  std::tie(c.in, c.hidden, c.out) = GENERATE(std::tuple{13, 50, 10}, std::tuple{784, 64, 10}, std::tuple{40, 7, 40},
-                                             std::tuple{3, 130, 1}, std::tuple{1, 1, 1});
+  std::tie(c.in, c.hidden, c.out) = GENERATE(std::tuple{13, 50, 10}, std::tuple{784, 64, 10},
+                                             std::tuple{40, 7, 40}, std::tuple{3, 130, 1},
+                                             std::tuple{1, 1, 1});
   const auto n = GENERATE(1, 2, 3, 66);
-  INFO(c.activation << " bias " << c.bias << " " << c.in << " to " << c.hidden << " to " << c.out << ", rows " << n);
+  INFO(c.activation << " bias " << c.bias << " " << c.in << " to " << c.hidden << " to " << c.out << ", rows "
+                    << n);
 
   const auto table_rows = n + 5;
   const auto rows = normal_tensor<Real>({table_rows, c.in}, 1);
   const auto dy = normal_tensor<Real>({table_rows, c.out}, 2);
   const auto gates = normal_tensor<Real>({n + 3}, 3);
   std::vector<std::int32_t> chosen(static_cast<std::size_t>(n) + 3); // the middle n belong to this expert
-  for (std::size_t i = 0; i < chosen.size(); ++i) chosen[i] = static_cast<std::int32_t>((i * 7 + 2) % static_cast<std::size_t>(table_rows));
+  for (std::size_t i = 0; i < chosen.size(); ++i)
+    chosen[i] = static_cast<std::int32_t>((i * 7 + 2) % static_cast<std::size_t>(table_rows));
   const auto indices = index_tensor(chosen);
   const auto begin = 2u, end = static_cast<std::uint32_t>(n) + 2;
 
@@ -72,7 +78,8 @@ TEMPLATE_TEST_CASE("output, input gradient and weight gradients are those of Lib
   result.tape.reset();
 
   std::map<std::string, at::Tensor> parameters;
-  for (const auto& p : expert->parameters()) parameters[p.name] = to_torch<Real>(p.value).requires_grad_(true);
+  for (const auto& p : expert->parameters())
+    parameters[p.name] = to_torch<Real>(p.value).requires_grad_(true);
   const auto index = at::tensor(std::vector<std::int64_t>(chosen.begin() + begin, chosen.begin() + end));
   auto x = at::index_select(to_torch<Real>(rows), 0, index).requires_grad_(true);
   const auto y = textbook(c, parameters, x);
@@ -91,7 +98,8 @@ TEMPLATE_TEST_CASE("output, input gradient and weight gradients are those of Lib
   CHECK(std::abs(expert->squared_norm(*sum) - squared) <= 10 * bound * squared);
 }
 
-TEMPLATE_TEST_CASE("microbatches folded in order give the gradient of all their rows", "[unit]", float, double) {
+TEMPLATE_TEST_CASE("microbatches folded in order give the gradient of all their rows", "[unit]", float,
+                   double) {
   using Real = TestType;
   constexpr double bound = std::is_same_v<Real, float> ? 2e-6 : 1e-13;
   expert_case c;
@@ -109,8 +117,10 @@ TEMPLATE_TEST_CASE("microbatches folded in order give the gradient of all their 
     expert->fold_tape(*sum, *result.tape);
   }
   std::map<std::string, at::Tensor> parameters;
-  for (const auto& p : expert->parameters()) parameters[p.name] = to_torch<Real>(p.value).requires_grad_(true);
+  for (const auto& p : expert->parameters())
+    parameters[p.name] = to_torch<Real>(p.value).requires_grad_(true);
   const auto y = textbook(c, parameters, to_torch<Real>(rows));
   (y * to_torch<Real>(gates).unsqueeze(1) * to_torch<Real>(dy)).sum().backward();
-  for (const auto& g : gradient_of(*expert, *sum)) CHECK(distance(to_torch<Real>(g.value), parameters.at(g.name).grad()) < bound);
+  for (const auto& g : gradient_of(*expert, *sum))
+    CHECK(distance(to_torch<Real>(g.value), parameters.at(g.name).grad()) < bound);
 }

@@ -18,7 +18,8 @@ struct pass {
   std::vector<named_tensor> gradient;
 };
 
-pass run(expert_module& expert, const tensor& rows, const tensor& indices, const tensor& dy, const tensor& gates) {
+pass run(expert_module& expert, const tensor& rows, const tensor& indices, const tensor& dy,
+         const tensor& gates) {
   auto result = expert.forward(selection_of(rows, indices), true);
   pass p;
   p.output = result.output;
@@ -30,7 +31,8 @@ pass run(expert_module& expert, const tensor& rows, const tensor& indices, const
 }
 
 bool same(const std::vector<named_tensor>& a, const std::vector<named_tensor>& b) {
-  return std::ranges::equal(a, b, [](const auto& x, const auto& y) { return x.name == y.name && same_bytes(x.value, y.value); });
+  return std::ranges::equal(
+    a, b, [](const auto& x, const auto& y) { return x.name == y.name && same_bytes(x.value, y.value); });
 }
 
 } // namespace
@@ -47,7 +49,8 @@ TEST_CASE("permuted rows give permuted outputs and input gradients, bit for bit"
   const auto plain = run(*expert, rows, index_tensor(order), dy, gates);
   std::vector<std::int32_t> shuffled = order;
   const philox_stream random(5, "shuffle");
-  for (std::size_t i = shuffled.size() - 1; i > 0; --i) std::swap(shuffled[i], shuffled[random.below(i, i + 1)]);
+  for (std::size_t i = shuffled.size() - 1; i > 0; --i)
+    std::swap(shuffled[i], shuffled[random.below(i, i + 1)]);
   auto own_gates = tensor::allocate(dtype::f32, {n});
   for (std::size_t i = 0; i < shuffled.size(); ++i)
     own_gates.mutable_as<float>()[i] = gates.as<float>()[static_cast<std::size_t>(shuffled[i])];
@@ -84,11 +87,12 @@ TEST_CASE("an expert without rows has empty outputs and gradient exactly 0", "[u
   const expert_case c{.activation = GENERATE("relu", "silu", "gelu", "swiglu")};
   auto expert = c.make();
   const auto before = expert->parameters();
-  const auto none = run(*expert, normal_tensor<float>({3, c.in}, 1), index_tensor({}), normal_tensor<float>({3, c.out}, 2),
-                        normal_tensor<float>({0}, 3));
+  const auto none = run(*expert, normal_tensor<float>({3, c.in}, 1), index_tensor({}),
+                        normal_tensor<float>({3, c.out}, 2), normal_tensor<float>({0}, 3));
   CHECK(none.output.dims() == shape{0, c.out});
   CHECK(none.input_gradient.dims() == shape{0, c.in});
-  for (const auto& g : none.gradient) CHECK(std::ranges::all_of(g.value.as<float>(), [](float v) { return v == 0; }));
+  for (const auto& g : none.gradient)
+    CHECK(std::ranges::all_of(g.value.as<float>(), [](float v) { return v == 0; }));
   auto sum = expert->new_sum();
   CHECK(expert->squared_norm(*sum) == 0);
   expert->apply(*sum, {0.1, 1, 0});

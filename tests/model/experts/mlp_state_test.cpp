@@ -14,7 +14,8 @@ namespace {
 void train(expert_module& expert, const expert_case& c, std::uint64_t index) {
   const auto indices = index_tensor({4, 1, 0});
   auto result = expert.forward(selection_of(normal_tensor<float>({5, c.in}, index), indices), true);
-  expert.backward(*result.tape, normal_tensor<float>({5, c.out}, index + 100), normal_tensor<float>({3}, index + 200), false);
+  expert.backward(*result.tape, normal_tensor<float>({5, c.out}, index + 100),
+                  normal_tensor<float>({3}, index + 200), false);
   auto sum = expert.new_sum();
   expert.fold_tape(*sum, *result.tape);
   expert.apply(*sum, {0.01, 1, index});
@@ -23,7 +24,8 @@ void train(expert_module& expert, const expert_case& c, std::uint64_t index) {
 } // namespace
 
 TEST_CASE("an expert goes on from its saved state as if it had never stopped", "[unit]") {
-  const expert_case c{.activation = GENERATE("relu", "swiglu"), .optimizer = GENERATE("sgd", "adam", "adamw")};
+  const expert_case c{.activation = GENERATE("relu", "swiglu"),
+                      .optimizer = GENERATE("sgd", "adam", "adamw")};
   auto config = c.config();
   config.optimizer.momentum = c.optimizer == "sgd" ? 0.9 : 0;
   auto a = make_mlp_expert(config, c.widths(), {0, 1, 0}).value();
@@ -45,14 +47,17 @@ TEST_CASE("a state of another shape, type, optimizer or length is refused and ch
   auto expert = c.make();
   train(*expert, c, 0);
   const auto before = expert->save();
-  for (const auto& other : {expert_case{.hidden = 49, .optimizer = "adam"}, expert_case{.activation = "relu", .optimizer = "adam"},
-                            expert_case{.precision = "f64", .optimizer = "adam"}, expert_case{.bias = false, .optimizer = "adam"},
-                            expert_case{.optimizer = "sgd"}}) {
+  for (const auto& other :
+       {expert_case{.hidden = 49, .optimizer = "adam"},
+        expert_case{.activation = "relu", .optimizer = "adam"},
+        expert_case{.precision = "f64", .optimizer = "adam"}, expert_case{.bias = false, .optimizer = "adam"},
+        expert_case{.optimizer = "sgd"}}) {
     const auto loaded = expert->load(other.make()->save());
     REQUIRE_FALSE(loaded);
     CHECK(loaded.error().code == error_code::malformed);
   }
-  auto short_state = tensor(dtype::u8, {static_cast<std::int64_t>(before.bytes()) - 1}, before.data().part(0, before.bytes() - 1));
+  auto short_state = tensor(dtype::u8, {static_cast<std::int64_t>(before.bytes()) - 1},
+                            before.data().part(0, before.bytes() - 1));
   CHECK_FALSE(expert->load(short_state));
   CHECK_FALSE(expert->load({}));
   CHECK(same_bytes(expert->save(), before));
@@ -131,5 +136,6 @@ TEST_CASE("an expert's start depends on seed, layer and expert, and on nothing e
   CHECK_FALSE(same_bytes(first({0, 1, 0}), first({1, 1, 0})));
   auto config = c.config();
   config.schedule.seed = 8;
-  CHECK_FALSE(same_bytes(first({0, 1, 0}), make_mlp_expert(config, c.widths(), {0, 1, 0}).value()->parameters()[0].value));
+  CHECK_FALSE(same_bytes(first({0, 1, 0}),
+                         make_mlp_expert(config, c.widths(), {0, 1, 0}).value()->parameters()[0].value));
 }

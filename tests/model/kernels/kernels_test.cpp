@@ -30,20 +30,22 @@ bool same_bits(std::span<const Real> a, std::span<const Real> b) {
 template <class Real>
 double units_apart(Real got, double expected) {
   const auto nearest = static_cast<Real>(expected);
-  const auto unit = std::nextafter(std::abs(nearest), std::numeric_limits<Real>::infinity()) - std::abs(nearest);
+  const auto unit = std::nextafter(std::abs(nearest), std::numeric_limits<Real>::infinity())
+                    - std::abs(nearest);
   return std::abs(static_cast<double>(got) - expected) / static_cast<double>(unit);
 }
 
 } // namespace
 
-TEMPLATE_TEST_CASE("a product is one chain of fused multiply-adds per element, on every instruction set", "[unit]",
-                   float, double) {
+TEMPLATE_TEST_CASE("a product is one chain of fused multiply-adds per element, on every instruction set",
+                   "[unit]", float, double) {
   using Real = TestType;
   struct sizes {
     std::ptrdiff_t m, k, n;
   };
-  for (const auto& s : {sizes{0, 5, 16}, sizes{1, 1, 1}, sizes{1, 784, 64}, sizes{2, 50, 50}, sizes{3, 7, 10}, sizes{5, 300, 65},
-                        sizes{7, 129, 130}, sizes{13, 64, 100}, sizes{64, 10, 200}, sizes{67, 257, 33}}) {
+  for (const auto& s :
+       {sizes{0, 5, 16}, sizes{1, 1, 1}, sizes{1, 784, 64}, sizes{2, 50, 50}, sizes{3, 7, 10},
+        sizes{5, 300, 65}, sizes{7, 129, 130}, sizes{13, 64, 100}, sizes{64, 10, 200}, sizes{67, 257, 33}}) {
     const panels<Real> where{s.k, s.n};
     const auto width = where.n_padded();
     const auto stride = s.k + 3;
@@ -72,12 +74,14 @@ TEMPLATE_TEST_CASE("a product is one chain of fused multiply-adds per element, o
   }
 }
 
-TEMPLATE_TEST_CASE("a transposed product adds the rows in order, however they are cut", "[unit]", float, double) {
+TEMPLATE_TEST_CASE("a transposed product adds the rows in order, however they are cut", "[unit]", float,
+                   double) {
   using Real = TestType;
   struct sizes {
     std::ptrdiff_t m, k, n;
   };
-  for (const auto& s : {sizes{1, 784, 64}, sizes{2, 50, 50}, sizes{3, 7, 10}, sizes{150, 13, 65}, sizes{300, 100, 20}}) {
+  for (const auto& s :
+       {sizes{1, 784, 64}, sizes{2, 50, 50}, sizes{3, 7, 10}, sizes{150, 13, 65}, sizes{300, 100, 20}}) {
     const panels<Real> where{s.k, s.n};
     const auto width = where.n_padded();
     const auto a = numbers<Real>(static_cast<std::size_t>(s.m * s.k), "a");
@@ -88,8 +92,8 @@ TEMPLATE_TEST_CASE("a transposed product adds the rows in order, however they ar
       k->multiply_transposed({a.data(), s.k}, {d.data(), width}, whole.data(), s.m, s.k, width, false);
       const auto first = s.m / 3;
       k->multiply_transposed({a.data(), s.k}, {d.data(), width}, cut.data(), first, s.k, width, false);
-      k->multiply_transposed({a.data() + first * s.k, s.k}, {d.data() + first * width, width}, cut.data(), s.m - first,
-                             s.k, width, true);
+      k->multiply_transposed({a.data() + first * s.k, s.k}, {d.data() + first * width, width}, cut.data(),
+                             s.m - first, s.k, width, true);
       CHECK(same_bits<Real>(whole.span(), cut.span()));
       bool equal = true;
       where.for_each([&](auto row, auto column, auto at) {
@@ -114,7 +118,8 @@ TEMPLATE_TEST_CASE("a pixel is its value over 255, correctly rounded", "[unit]",
   }
 }
 
-TEMPLATE_TEST_CASE("activations agree with the mathematical library in double or wider", "[unit]", float, double) {
+TEMPLATE_TEST_CASE("activations agree with the mathematical library in double or wider", "[unit]", float,
+                   double) {
   using Real = TestType;
   constexpr std::size_t count = 4096;
   constexpr bool single = sizeof(Real) == 4;
@@ -129,7 +134,8 @@ TEMPLATE_TEST_CASE("activations agree with the mathematical library in double or
   // For the derivatives, whose terms cancel: relative to the terms, not to their difference.
   const double bound = single ? 1e-6 : 4e-15;
   const auto near = [&](Real got, long double expected, long double terms) {
-    return std::abs(static_cast<double>(got) - static_cast<double>(expected)) <= bound * static_cast<double>(terms) + 1e-37;
+    return std::abs(static_cast<double>(got) - static_cast<double>(expected))
+           <= bound * static_cast<double>(terms) + 1e-37;
   };
   for (const auto* k : runnable_kernels<Real>()) {
     INFO(k->name);
@@ -168,7 +174,8 @@ TEMPLATE_TEST_CASE("swiglu and its gradients are those of silu times up", "[unit
   using Real = TestType;
   constexpr std::size_t count = 256;
   constexpr double bound = sizeof(Real) == 4 ? 1e-6 : 4e-15;
-  const auto gate = numbers<Real>(count, "gate"), up = numbers<Real>(count, "up"), d = numbers<Real>(count, "d");
+  const auto gate = numbers<Real>(count, "gate"), up = numbers<Real>(count, "up"),
+             d = numbers<Real>(count, "d");
   for (const auto* k : runnable_kernels<Real>()) {
     aligned_buffer<Real> h(count), d_up = numbers<Real>(count, "d"), d_gate(count);
     k->swiglu(gate.data(), up.data(), h.data(), count);
@@ -191,7 +198,9 @@ TEMPLATE_TEST_CASE("element kernels give the same bits on every instruction set"
   const auto x = numbers<Real>(count, "x"), y = numbers<Real>(count, "y");
   const auto results = [&](const kernels<Real>& k) {
     std::vector<Real> all;
-    const auto keep = [&](const aligned_buffer<Real>& b) { all.insert(all.end(), b.span().begin(), b.span().end()); };
+    const auto keep = [&](const aligned_buffer<Real>& b) {
+      all.insert(all.end(), b.span().begin(), b.span().end());
+    };
     for (auto* f : {k.relu, k.silu, k.gelu}) {
       aligned_buffer<Real> h(count);
       f(x.data(), h.data(), count);
@@ -214,7 +223,8 @@ TEMPLATE_TEST_CASE("element kernels give the same bits on every instruction set"
     aligned_buffer<Real> m(count), v(count), moment(count);
     for (int step = 0; step < 3; ++step) {
       k.adam(p.data(), x.data(), m.data(), v.data(), count,
-             {Real(0.7), Real(0.01), Real(0.99), Real(0.9), Real(0.1), Real(0.999), Real(0.001), Real(0.01), Real(3), Real(1e-8)});
+             {Real(0.7), Real(0.01), Real(0.99), Real(0.9), Real(0.1), Real(0.999), Real(0.001), Real(0.01),
+              Real(3), Real(1e-8)});
       k.sgd(p.data(), y.data(), moment.data(), count, {Real(0.7), Real(0.01), Real(0.9), Real(0.05)});
     }
     keep(p);

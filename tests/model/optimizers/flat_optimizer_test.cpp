@@ -51,7 +51,8 @@ TEMPLATE_TEST_CASE("a zero gradient leaves plain SGD's parameters as they are", 
   CHECK(p == before);
 }
 
-TEMPLATE_TEST_CASE("saved moments go on as if never saved, and other lengths are refused", "[unit]", float, double) {
+TEMPLATE_TEST_CASE("saved moments go on as if never saved, and other lengths are refused", "[unit]", float,
+                   double) {
   using Real = TestType;
   const auto options = GENERATE(named("sgd"), named("sgd", 0.9), named("adam"), named("adamw"));
   flat_optimizer<Real> first(options, 33), second(options, 33);
