@@ -2,6 +2,7 @@
 """Trains the benchmark model in plain PyTorch; prints one JSON line per epoch: the reference of the accuracy bars."""
 import argparse
 import json
+import math
 import time
 
 import intra_op  # before torch: sets the thread counts  # noqa: F401
@@ -17,14 +18,23 @@ def evaluate(model, x, labels):
     return (y.argmax(1) == labels).float().mean().item(), [int(count) for count in counts]
 
 
+def rate(schedule, step, steps):
+    """Factor of the learning rate for step 0 .. steps - 1."""
+    if schedule == "constant":
+        return 1.0
+    return 1.0 - step / steps if schedule == "linear" else 0.5 * (1.0 + math.cos(math.pi * step / steps))
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--num-experts", type=int, default=4)
     parser.add_argument("--num-experts-per-token", type=int, default=2)
     parser.add_argument("--expert-hidden-size", type=int, default=64)
     parser.add_argument("--epochs", type=int, default=5)
-    parser.add_argument("--batch-size", type=int, default=128)
-    parser.add_argument("--lr", type=float, default=1e-3)
+    parser.add_argument("--batch-size", type=int, default=64)
+    parser.add_argument("--lr", type=float, default=2e-3)
+    parser.add_argument("--lr-schedule", choices=("constant", "linear", "cosine"), default="linear",
+                        help="over the whole run, to 0 after its last step (default linear)")
     parser.add_argument("--router-aux-loss-coef", type=float, default=0.01)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--renormalise", action=argparse.BooleanOptionalAction, default=True,
@@ -42,10 +52,13 @@ def main():
     train, test = moe.load("train", args.data_dir), moe.load("test", args.data_dir)
     model = moe.DenseMoe(args.num_experts, k, args.expert_hidden_size, args.seed, args.renormalise)
     optimizer = torch.optim.Adam(model.parameters(), lr=args.lr, fused=True)
+    step, steps = 0, args.epochs * math.ceil(len(train[0]) / args.batch_size)
     source = moe.batches(*train, args.batch_size, args.seed, drop_last=False)
     for epoch in range(1, args.epochs + 1):
         start, total = time.perf_counter(), 0.0
         while (batch := next(source)) is not None:
+            optimizer.param_groups[0]["lr"] = args.lr * rate(args.lr_schedule, step, steps)
+            step += 1
             optimizer.zero_grad(set_to_none=True)
             loss = moe.objective(model, *batch, args.router_aux_loss_coef)
             loss.backward()
@@ -56,7 +69,7 @@ def main():
             "epoch": epoch, "test_accuracy": round(accuracy, 4), "train_loss": round(total / len(train[0]), 5),
             "expert_slots": slots, "dead_experts": sum(count == 0 for count in slots),
             "seconds": round(time.perf_counter() - start, 2), "num_experts": args.num_experts,
-            "num_experts_per_token": k, "batch_size": args.batch_size, "lr": args.lr, "seed": args.seed,
+            "num_experts_per_token": k, "batch_size": args.batch_size, "lr": args.lr, "lr_schedule": args.lr_schedule, "seed": args.seed,
         }), flush=True)
 
 

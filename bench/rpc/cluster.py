@@ -23,9 +23,9 @@ WORKERS = 2
 PR_SET_PDEATHSIG = 1
 
 
-def parser(description):
+def parser(description, rpc_threads):
     result = moe.parser(description)
-    result.add_argument("--rpc-threads", type=int, default=4, help="RPC worker threads per process (default 4)")
+    result.add_argument("--rpc-threads", type=int, default=rpc_threads, help=f"RPC worker threads per process, >= 2 (default {rpc_threads})")
     return result
 
 
@@ -34,6 +34,8 @@ def serve(master_main, args):
     torch.set_num_threads(args.threads)
     if args.num_experts % WORKERS:
         sys.exit(f"[bench.rpc] --num-experts: got {args.num_experts}, need a multiple of {WORKERS}")
+    if args.rpc_threads < 2:
+        sys.exit(f"[bench.rpc] --rpc-threads: got {args.rpc_threads}, limit >= 2: one may wait while another works")
     folder = tempfile.mkdtemp(prefix="bench-rpc-")
     sys.stdout.flush()
     children = []

@@ -53,4 +53,4 @@ def main(args):
 
 
 if __name__ == "__main__":
-    cluster.serve(main, cluster.parser(__doc__).parse_args())
+    cluster.serve(main, cluster.parser(__doc__, rpc_threads=2).parse_args())
