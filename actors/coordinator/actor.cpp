@@ -51,15 +51,19 @@ struct coordinator_state {
         request_states();
       },
       [this](const end_run& m) {
-        for (auto& host : office->hosts()) self->send(host, release{term, m.reason});
+        for (auto& host : hosts) self->send(host.second, release{term, m.reason});
         ending = true;
       },
       [this](tick) {
         send_initial_states();
         request_states();
+        if (retiring && --patience == 0) self->quit();
         self->delayed_send(self, tick_interval, tick{});
       },
-      [this](retire) { self->quit(); },
+      [this](retire) { // the last to leave: not before every node has got its release
+        retiring = true;
+        if (hosts.empty()) self->quit();
+      },
     };
   }
 
@@ -72,7 +76,6 @@ struct coordinator_state {
   void flush() {
     for (auto& letter : std::exchange(out.messages, {})) office->deliver(std::move(letter));
     for (auto& event : core.take_events()) {
-      if (event.state == node_state::released) leaving_node(event.node);
       observer.node_changed(event);
     }
   }
@@ -88,6 +91,7 @@ struct coordinator_state {
   void admit(const ready& m, const host_actor& host) {
     if (!host || !core.nodes().contains(m.node) || addresses.contains(host.address())) return;
     addresses[host.address()] = m.node;
+    hosts[m.node] = host;
     office->enter_host(m.node, host);
     self->monitor(host);
     const auto before = core.started();
@@ -102,16 +106,15 @@ struct coordinator_state {
     return *answer;
   }
 
-  void leaving_node(node_id node) {
-    std::erase_if(addresses, [&](auto& a) { return a.second == node; });
-  }
-
   void down(const caf::down_msg& m) {
     auto i = addresses.find(m.source);
-    if (i == addresses.end() || ending) return;
+    if (i == addresses.end()) return;
     const auto node = i->second;
     addresses.erase(i);
+    hosts.erase(node);
     office->forget_host(node);
+    if (retiring && hosts.empty()) self->quit();
+    if (ending) return;
     auto lost = core.lost(node, "its process or its connection ended");
     flush();
     if (!lost) observer.run_failed(lost.error());
@@ -135,7 +138,7 @@ struct coordinator_state {
 
   void request_states() {
     if (!collecting) return;
-    for (auto& host : office->hosts()) self->send(host, state_request{term, *collecting});
+    for (auto& host : office->hosts()) self->send(host, state_request{term, *collecting}); // this process's too
     office->deliver({dense_address(0), state_request{term, *collecting}});
   }
 
@@ -168,7 +171,10 @@ struct coordinator_state {
   head_observer observer;
   bool alone;
   bool ending = false;
+  bool retiring = false;
+  int patience = 8; ///< ticks that nodes get to leave by themselves
   outbox out;
+  std::map<node_id, host_actor> hosts; ///< of other processes
   std::map<caf::actor_addr, node_id> addresses;
   std::optional<std::uint64_t> collecting;
 };

@@ -52,9 +52,7 @@ std::uint32_t head::nodes_expected() const {
 
 expected<void> head::run() {
   if (auto ok = prepare(); !ok) return ok;
-  if (auto ok = hire(); !ok) return ok;
-  if (auto ok = listen(); !ok) return ok;
-  auto result = follow();
+  auto result = hire().and_then([this] { return listen(); }).and_then([this] { return follow(); });
   dismiss(result ? "the run is over" : result.error().text);
   return result;
 }
@@ -270,14 +268,16 @@ expected<void> head::finish(const std::map<owner_id, tensor>& states) {
 
 /// Lets the nodes go and ends the actors.
 void head::dismiss(const std::string& reason) {
-  caf::anon_send(coordinator_, end_run{reason});
-  std::this_thread::sleep_for(std::chrono::milliseconds(nodes_expected() > 0 ? 50 : 0)); // the letters leave
+  const auto retire_if_hired = [](auto& actor) {
+    if (actor) caf::anon_send(actor, retire{});
+  };
+  if (coordinator_) caf::anon_send(coordinator_, end_run{reason});
   for (auto& r : routers_) caf::anon_send(r, retire{});
-  caf::anon_send(optimizer_, retire{});
-  caf::anon_send(loader_, retire{});
-  caf::anon_send(dense_, retire{});
-  if (host_) caf::anon_send(host_, retire{});
-  caf::anon_send(coordinator_, retire{});
+  retire_if_hired(optimizer_);
+  retire_if_hired(loader_);
+  retire_if_hired(dense_);
+  retire_if_hired(host_);
+  retire_if_hired(coordinator_);
   place_.office->close();
 }
 

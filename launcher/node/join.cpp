@@ -33,9 +33,7 @@ expected<parts> read_welcome(const welcome& w, const model_factory& factory, con
   auto run = run_options_from_json(json["run"].dump());
   if (!run) return tl::unexpected(run.error());
   if (auto ok = validate(*config, *run, more); !ok) return tl::unexpected(ok.error());
-  auto data = factory.make_data(*config);
-  if (!data) return tl::unexpected(data.error());
-  auto shape = shape_of(*config, **data);
+  auto shape = shape_without_files(*config, factory);
   if (!shape) return tl::unexpected(shape.error());
   return parts{*config, *shape, json["fresh"].get<bool>(), run->message_delay_ms_max};
 }

@@ -155,7 +155,7 @@ TEST_CASE("nobody at the address to join", "[process]") {
 }
 
 TEST_CASE("strangers are turned away and the run goes on", "[process]") {
-  auto run = process::start(awkward_run({"--nodes", "1", "--optimizer", "adam", "--message-delay-ms", "5"}));
+  auto run = process::start(awkward_run({"--nodes", "1", "--optimizer", "adam", "--message-delay-ms", "5", "--listen", "127.0.0.1:0"}));
   const auto address = address_of_run(run);
   raw_connection half_open(address);
   REQUIRE(half_open.connected);

@@ -11,7 +11,7 @@ namespace {
 
 /// A run that takes long enough to change its membership on the way: letters are held back.
 std::vector<std::string> unhurried(std::vector<std::string> more) {
-  more.insert(more.end(), {"--optimizer", "adam", "--message-delay-ms", "4"});
+  more.insert(more.end(), {"--optimizer", "adam", "--message-delay-ms", "4", "--listen", "127.0.0.1:0"});
   return awkward_run(more, 400);
 }
 
