@@ -96,7 +96,7 @@ expected<child> child::start(const child_options& options) {
                                          + "; build it beside troupe or name it with --node-program");
   std::vector<std::string> words = {options.program};
   words.insert(words.end(), options.arguments.begin(), options.arguments.end());
-  words.insert(words.end(), {"--events-fd", std::to_string(events_descriptor)});
+  if (options.reports_events) words.insert(words.end(), {"--events-fd", std::to_string(events_descriptor)});
   auto entries = environment_with(options.environment);
   auto word_pointers = pointers_to(words);
   auto entry_pointers = pointers_to(entries);

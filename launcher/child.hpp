@@ -26,8 +26,9 @@ struct exit_status {
 struct child_options {
   std::string name;                               ///< for people: "head", "node-1"
   std::string program;                            ///< path of troupe-node
-  std::vector<std::string> arguments;             ///< without the program; `--events-fd N` is added
+  std::vector<std::string> arguments;             ///< without the program
   std::map<std::string, std::string> environment; ///< set unless the user's environment has the name already
+  bool reports_events = true;                     ///< takes `--events-fd N`
 };
 
 /// A node process and the three streams from it: events, stdout and stderr. Single-threaded: belongs to the

@@ -26,8 +26,7 @@ public:
   }
 
   std::string make_option_opts(const CLI::Option* option) const override {
-    return option->get_type_size() == 0 || option->nonpositional() == false ? ""
-                                                                            : " " + option->get_type_name();
+    return option->get_expected_max() == 0 || !option->nonpositional() ? "" : " " + option->get_type_name();
   }
 
   std::string make_option_desc(const CLI::Option* option) const override {

@@ -47,7 +47,8 @@ child_options head_of(const train_options& options) {
   child_options head{"head",
                      node_program_path(options.node_program),
                      {"head"},
-                     numerics_environment(options.config.intra_op_threads)};
+                     numerics_environment(options.config.intra_op_threads),
+                     true};
   auto& arguments = head.arguments;
   add(arguments, "--task", "train");
   add(arguments, "--configuration", to_json(options.config));
@@ -65,8 +66,11 @@ child_options head_of(const train_options& options) {
 }
 
 child_options head_of(const eval_options& options, const configuration& config) {
-  child_options head{
-    "head", node_program_path(options.node_program), {"head"}, numerics_environment(config.intra_op_threads)};
+  child_options head{"head",
+                     node_program_path(options.node_program),
+                     {"head"},
+                     numerics_environment(config.intra_op_threads),
+                     true};
   auto& arguments = head.arguments;
   add(arguments, "--task", "eval");
   add(arguments, "--configuration", to_json(config));
@@ -79,7 +83,8 @@ child_options head_of(const eval_options& options, const configuration& config) 
 
 child_options node_of(const local_node& node, const std::string& program, std::uint32_t intra_op_threads) {
   const auto name = "node-" + std::to_string(node.index);
-  child_options made{name, node_program_path(program), {"join"}, numerics_environment(intra_op_threads)};
+  child_options made{
+    name, node_program_path(program), {"join"}, numerics_environment(intra_op_threads), true};
   auto& arguments = made.arguments;
   add(arguments, "--head", node.head.text());
   add(arguments, "--name", name);
@@ -92,7 +97,7 @@ child_options node_of(const local_node& node, const std::string& program, std::u
 
 child_options node_of(const node_options& options, const std::string& configuration_hash) {
   child_options made{
-    options.name, node_program_path(options.node_program), {"join"}, numerics_environment(1)};
+    options.name, node_program_path(options.node_program), {"join"}, numerics_environment(1), true};
   auto& arguments = made.arguments;
   add(arguments, "--head", options.join);
   add(arguments, "--name", options.name);
@@ -106,12 +111,12 @@ child_options node_of(const node_options& options, const std::string& configurat
 }
 
 child_options status_of(const query_options& options) {
-  return {"status", node_program_path(options.node_program), {"status", "--head", options.head}, {}};
+  return {"status", node_program_path(options.node_program), {"status", "--head", options.head}, {}, false};
 }
 
 child_options drain_of(const query_options& options) {
-  return {
-    "drain", node_program_path(options.node_program), {"drain", "--head", options.head, options.node}, {}};
+  const auto program = node_program_path(options.node_program);
+  return {"drain", program, {"drain", "--head", options.head, options.node}, {}, false};
 }
 
 std::uint32_t threads_per_node(const run_options& run) {

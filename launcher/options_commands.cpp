@@ -34,7 +34,7 @@ void add_options(CLI::App& command, eval_options& options) {
   group.text("--data-dir", options.data_directory, "DIR",
              "where the data's files are, when not in the usual place");
   group.text("--predictions", options.predictions, "FILE",
-             "write the predicted class of each test row there, one per line");
+             "write the outputs of each test row there (safetensors)");
   option_group run(command, "Run");
   run.number("--nodes", options.run.nodes,
              "expert nodes to start on this machine; 0: everything in one process");
@@ -45,7 +45,7 @@ void add_options(CLI::App& command, eval_options& options) {
                  "  troupe eval --model trained                   test accuracy and the load of each expert\n"
                  "  troupe eval --model trained --nodes 3         the same, from another number of nodes "
                  "than in training\n"
-                 "  troupe eval --model trained --predictions classes.txt");
+                 "  troupe eval --model trained --predictions outputs.safetensors");
 }
 
 void add_options(CLI::App& command, node_options& options) {

@@ -19,7 +19,8 @@ public:
 
   void on_event(child& from, const any_event& what) override {
     if (const auto* joined = std::get_if<joined_event>(&what))
-      say(fmt::format("Joined run {} at {} as {}", joined->run_id, head_, from.name()));
+      say(fmt::format("Joined run {} at {} as {}; to leave without ending the run: troupe drain {} --head {}",
+                      joined->run_id, head_, from.name(), from.name(), head_));
     else if (const auto* node = std::get_if<node_event>(&what))
       say(fmt::format("{} {}{}", node->name, node->state, node->reason.empty() ? "" : ": " + node->reason));
     else if (const auto* warning = std::get_if<warning_event>(&what))

@@ -6,28 +6,33 @@
 
 #include <spdlog/fmt/fmt.h>
 
-#include <optional>
-
 namespace troupe::launcher {
 
 namespace {
 
-/// One short process that asks a head something and prints the answer.
+/// One short process that asks a head something. Its answer is on stdout, an error on stderr.
 class query_watcher : public listener {
 public:
-  void on_event(child&, const any_event& what) override {
-    if (const auto* problem = std::get_if<error_event>(&what))
-      problem_ = problem_.value_or(error{problem->code, problem->text});
+  void on_event(child&, const any_event&) override {
+    // it reports none
   }
 
-  void on_broken_event(child&, const error& why) override { problem_ = problem_.value_or(why); }
+  void on_broken_event(child&, const error&) override {
+    // as above
+  }
 
   void on_end(child& ended) override {
-    answer_ = ended.output();
-    if (ended.status()->success() || problem_) return;
+    if (ended.status()->success()) {
+      result_ = ended.output();
+      return;
+    }
     const auto words = ended.last_words(1);
-    problem_ = error{error_code::unavailable,
-                     words.empty() ? "[" + ended.name() + "] " + ended.status()->text() : words.front()};
+    const std::string mark = "error: ";
+    auto text = words.empty() ? "[" + ended.name() + "] the process " + ended.status()->text()
+                              : words.front();
+    if (const auto at = text.find(mark); at != std::string::npos) text.erase(0, at + mark.size());
+    const bool usage = ended.status()->signal == 0 && ended.status()->code == exit_usage;
+    result_ = fail(usage ? error_code::usage : error_code::unavailable, text);
   }
 
   void on_interrupt() override {
@@ -38,14 +43,10 @@ public:
     // nop
   }
 
-  expected<std::string> result() const {
-    if (problem_) return tl::unexpected(*problem_);
-    return answer_;
-  }
+  const expected<std::string>& result() const { return result_; }
 
 private:
-  std::optional<error> problem_;
-  std::string answer_;
+  expected<std::string> result_ = fail(error_code::internal, "[query] the node program has not ended");
 };
 
 /// The exit code, and the answer where there is one.
@@ -60,7 +61,7 @@ asked ask(const child_options& options) {
   query_watcher watcher;
   children.run(watcher);
   if (children.interrupted()) return {exit_interrupted, {}};
-  const auto result = watcher.result();
+  const auto& result = watcher.result();
   if (!result) return {print_error(result.error()), {}};
   return {exit_success, *result};
 }
@@ -81,9 +82,10 @@ int run_status(const query_options& options) {
 }
 
 int run_drain(const query_options& options) {
-  const auto [code, answer] = ask(drain_of(options));
+  const auto code = ask(drain_of(options)).code;
   if (code == exit_success)
-    fmt::print("{}", answer.empty() ? options.node + " has handed its experts over\n" : answer);
+    fmt::print("{} hands its experts over and leaves; `troupe status {}` shows when it is gone\n",
+               options.node, options.head);
   return code;
 }
 

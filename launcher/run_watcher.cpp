@@ -57,10 +57,8 @@ void run_watcher::see(child& from, const listening_event& event) {
 void run_watcher::see(child&, const node_event& event) {
   const auto reason = event.reason.empty() ? std::string() : ": " + event.reason;
   if (event.state == "joined") ++joined_;
-  if (event.state == "joined" && joined_ <= options_.local_nodes && !started_)
+  if (event.state == "joined" && joined_ <= options_.local_nodes && !step_)
     display_.draw({fmt::format("{} of {} nodes joined ...", joined_, options_.local_nodes)});
-  else if (event.state == "lost")
-    complain(fmt::format("{} is lost{}", event.name, reason));
   else if (!(done_ && event.state == "left"))
     say(fmt::format("Node {} {}{}", event.name,
                     event.state == "draining" ? "hands its experts over" : event.state, reason));
@@ -72,7 +70,6 @@ void run_watcher::see(child&, const joined_event&) {
 
 void run_watcher::see(child&, const start_event& event) {
   start_ = event;
-  started_ = true;
 }
 
 void run_watcher::see(child&, const step_event& event) {
@@ -89,7 +86,7 @@ void run_watcher::see(child&, const step_event& event) {
 
 void run_watcher::see(child&, const evaluation_event& event) {
   evaluation_ = event;
-  if (started_) say(evaluation_line(event));
+  if (training()) say(evaluation_line(event));
 }
 
 void run_watcher::see(child&, const digest_event& event) {
@@ -208,9 +205,9 @@ double run_watcher::seconds_left() const {
 }
 
 void run_watcher::print_summary() const {
-  if (started_ && step_ && done_)
-    fmt::print("Trained {} steps in {:.1f}s, {} samples/s\n", grouped_count(step_->step), done_->seconds,
-               short_count(done_->samples_per_second));
+  if (training() && done_)
+    fmt::print("Trained {} steps in {:.1f}s, {} samples/s\n", grouped_count(start_.train_steps),
+               done_->seconds, short_count(done_->samples_per_second));
   if (evaluation_)
     fmt::print("Test accuracy: {:.4f} ({} rows, loss {:.4f})\n", evaluation_->accuracy,
                grouped_count(evaluation_->rows), evaluation_->loss);

@@ -54,6 +54,7 @@ private:
   void see(child& from, const done_event& event);
 
   bool is_head(const child& which) const;
+  bool training() const { return start_.train_steps > 0; }
   void on_head_end(child& ended);
   /// What is said about a failure, the best explanation last: a process's sudden end explains what others
   /// said about it.
@@ -73,7 +74,6 @@ private:
   std::optional<failure> failure_;
   weight failure_weight_ = weight::none;
   std::set<const child*> reported_; ///< processes that said themselves what went wrong
-  bool started_ = false;
   std::uint32_t joined_ = 0;
   start_event start_;
   std::optional<step_event> step_;

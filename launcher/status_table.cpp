@@ -38,6 +38,34 @@ std::string experts_cell(const json& node) {
   return ids.empty() ? "none" : id_ranges(ids);
 }
 
+const std::vector<std::string> titles = {"Node",    "Name",    "Place",  "State", "Process",
+                                         "Threads", "Experts", "Rows/s", "Sent",  "Received"};
+
+std::vector<std::string> row_of(const json& node) {
+  return {cell(node, "node"),
+          cell(node, "name"),
+          cell(node, "place"),
+          cell(node, "state"),
+          cell(node, "process"),
+          cell(node, "compute_threads"),
+          experts_cell(node),
+          cell(node, "rows_per_second", short_count),
+          cell(node, "bytes_sent", bytes_cell),
+          cell(node, "bytes_received", bytes_cell)};
+}
+
+/// Columns about which no node says anything are left out.
+std::vector<std::vector<std::string>>
+without_empty_columns(const std::vector<std::vector<std::string>>& rows) {
+  std::vector<std::vector<std::string>> kept(rows.size());
+  for (std::size_t column = 0; column < titles.size(); ++column) {
+    const bool empty = std::all_of(rows.begin() + 1, rows.end(),
+                                   [&](const auto& row) { return row[column] == "-"; });
+    for (std::size_t row = 0; row < rows.size() && !empty; ++row) kept[row].push_back(rows[row][column]);
+  }
+  return kept;
+}
+
 std::string padded(const std::vector<std::vector<std::string>>& rows) {
   std::vector<std::size_t> widths(rows.front().size(), 0);
   for (const auto& row : rows)
@@ -59,8 +87,10 @@ std::string run_line(const json& status) {
   line += fmt::format(" | step {} of {}", cell(status, "step"), cell(status, "of"));
   line += fmt::format(" | epoch {}",
                       cell(status, "epoch", [](double epoch) { return fmt::format("{:.0f}", epoch + 1); }));
+  line += fmt::format(" | loss {}",
+                      cell(status, "loss", [](double loss) { return fmt::format("{:.4f}", loss); }));
   line += fmt::format(" | {} samples/s", cell(status, "samples_per_second", short_count));
-  return line + fmt::format(" | {} sent\n", cell(status, "bytes_sent", bytes_cell));
+  return line + fmt::format(" | {} sent per step\n", cell(status, "bytes_sent", bytes_cell));
 }
 
 } // namespace
@@ -83,16 +113,12 @@ expected<std::string> status_table(const std::string& text) {
   if (!status.is_object())
     return fail(error_code::malformed, "[status] answer of the node program: got `" + text.substr(0, 120)
                                          + "`, limit a JSON object; is it a troupe-node of this version?");
-  std::vector<std::vector<std::string>> rows = {
-    {"Node", "Name", "State", "Process", "Experts", "Rows/s", "Sent", "Received"}};
+  std::vector<std::vector<std::string>> rows = {titles};
   const auto nodes = status.find("nodes");
   if (nodes != status.end() && nodes->is_array())
     for (const auto& node : *nodes)
-      if (node.is_object())
-        rows.push_back({cell(node, "node"), cell(node, "name"), cell(node, "state"), cell(node, "process"),
-                        experts_cell(node), cell(node, "rows_per_second", short_count),
-                        cell(node, "bytes_sent", bytes_cell), cell(node, "bytes_received", bytes_cell)});
-  return run_line(status) + padded(rows);
+      if (node.is_object()) rows.push_back(row_of(node));
+  return run_line(status) + padded(without_empty_columns(rows));
 }
 
 } // namespace troupe::launcher

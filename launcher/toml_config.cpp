@@ -48,7 +48,7 @@ expected<void> apply_one(CLI::App& command, const std::string& key, const toml::
   }
   const auto value = value_of(node);
   if (!value) return refuse("got " + value.error().text + ", limit one plain value");
-  const bool is_flag = option->get_type_size() == 0;
+  const bool is_flag = option->get_expected_max() == 0;
   if (is_flag != value->boolean)
     return refuse("got " + value->text + ", limit " + (is_flag ? "true or false" : "a number or a text"));
   if (option->count() > 0) return {}; // the command line wins

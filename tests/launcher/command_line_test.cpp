@@ -35,7 +35,7 @@ TEST_CASE("without a flag everything is as documented", "[unit]") {
   CHECK(options.log_interval == 100);
 }
 
-TEST_CASE("each flag sets its option", "[unit]") {
+TEST_CASE("flags of data and schedule set their options", "[unit]") {
   const auto options = train({"--data",
                               "gaussian",
                               "--data-dir",
@@ -60,12 +60,28 @@ TEST_CASE("each flag sets its option", "[unit]") {
                               "9",
                               "--eval-interval",
                               "2",
-                              "--no-eval",
-                              "--num-experts",
+                              "--no-eval"});
+  configuration expected;
+  expected.data = {"gaussian", "d", 100, 16, 3};
+  expected.schedule.batch_size = 64;
+  expected.schedule.num_microbatches = 8;
+  expected.schedule.lanes = 4;
+  expected.schedule.epochs = 3;
+  expected.schedule.max_steps = 17;
+  expected.schedule.seed = 9;
+  expected.schedule.eval_interval_epochs = 2;
+  expected.schedule.evaluate_at_end = false;
+  CHECK(options.config == expected);
+}
+
+TEST_CASE("flags of the model set their options", "[unit]") {
+  const auto options = train({"--num-experts",
                               "7",
                               "--num-experts-per-token",
                               "3",
                               "--no-renormalise",
+                              "--router",
+                              "sigmoid_bias",
                               "--expert-hidden-size",
                               "50",
                               "--expert-activation",
@@ -77,52 +93,29 @@ TEST_CASE("each flag sets its option", "[unit]") {
                               "0.25",
                               "--precision",
                               "f64",
-                              "--optimizer",
-                              "sgd",
-                              "--lr",
-                              "0.1",
-                              "--lr-schedule",
-                              "cosine",
-                              "--warmup-steps",
-                              "5",
-                              "--min-lr",
-                              "0.01",
-                              "--momentum",
-                              "0.9",
-                              "--beta1",
-                              "0.8",
-                              "--beta2",
-                              "0.7",
-                              "--epsilon",
-                              "1e-6",
-                              "--weight-decay",
-                              "0.02",
-                              "--clip-norm",
-                              "1.5",
-                              "--clip-scope",
-                              "local",
                               "--intra-op-threads",
                               "2"});
   configuration expected;
-  expected.data = {"gaussian", "d", 100, 16, 3};
-  expected.schedule.batch_size = 64;
-  expected.schedule.num_microbatches = 8;
-  expected.schedule.lanes = 4;
-  expected.schedule.epochs = 3;
-  expected.schedule.max_steps = 17;
-  expected.schedule.seed = 9;
-  expected.schedule.eval_interval_epochs = 2;
-  expected.schedule.evaluate_at_end = false;
   expected.model.experts = 7;
   expected.model.expert_hidden_size = 50;
   expected.model.expert_activation = "silu";
   expected.model.expert_bias = false;
   expected.model.precision = "f64";
+  expected.model.router.name = "sigmoid_bias";
   expected.model.router.experts_per_token = 3;
   expected.model.router.renormalise = false;
   expected.model.router.losses = {{"switch", 0.5}, {"z", 0.25}};
-  expected.optimizer = {"sgd", 0.1, "cosine", 5, 0.01, 0.9, 0.8, 0.7, 1e-6, 0.02, 1.5, "local"};
   expected.intra_op_threads = 2;
+  CHECK(options.config == expected);
+}
+
+TEST_CASE("flags of the optimizer set their options", "[unit]") {
+  const auto options = train({"--optimizer",    "sgd",  "--lr",        "0.1",  "--lr-schedule", "cosine",
+                              "--warmup-steps", "5",    "--min-lr",    "0.01", "--momentum",    "0.9",
+                              "--beta1",        "0.8",  "--beta2",     "0.7",  "--epsilon",     "1e-6",
+                              "--weight-decay", "0.02", "--clip-norm", "1.5",  "--clip-scope",  "local"});
+  configuration expected;
+  expected.optimizer = {"sgd", 0.1, "cosine", 5, 0.01, 0.9, 0.8, 0.7, 1e-6, 0.02, 1.5, "local"};
   CHECK(options.config == expected);
 }
 

@@ -183,7 +183,7 @@ int join() {
 
 int status() {
   if (flags.at("--head") == "127.0.0.1:9") {
-    emit({{"event", "error"}, {"code", "unavailable"}, {"text", "[status] no head at 127.0.0.1:9"}});
+    std::fputs("troupe-node: error: [status] no head at 127.0.0.1:9\n", stderr);
     return 1;
   }
   std::puts(

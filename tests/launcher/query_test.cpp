@@ -28,7 +28,9 @@ TEST_CASE("drain passes the node on and says when it is done", "[process]") {
   const auto result = run_troupe({"drain", "node-2", "--head", "127.0.0.1:4040"},
                                  {{"FAKE_NODE_RECORD", records.path()}});
   CHECK(result.status == exit_status{0, 0});
-  CHECK(result.output == "node-2 has handed its experts over\n");
+  CHECK(
+    result.output
+    == "node-2 hands its experts over and leaves; `troupe status 127.0.0.1:4040` shows when it is gone\n");
   const auto words = record_of(records, "drain").at("arguments");
   CHECK(words.at(2) == "--head");
   CHECK(words.at(3) == "127.0.0.1:4040");
@@ -42,7 +44,7 @@ TEST_CASE("a node joins a head elsewhere and ends with it", "[process]") {
   const auto begin = output.find("--join ") + 7;
   const auto address = output.substr(begin, output.find('\n', begin) - begin);
   auto node = start_troupe({"node", "--join", address, "--name", "second"});
-  REQUIRE(node.wait_for_output("Joined run fake-run at " + address + " as second\n", patience));
+  REQUIRE(node.wait_for_output("Joined run fake-run at " + address + " as second; to leave", patience));
   head.send(SIGTERM);
   CHECK(head.wait(patience) == exit_status{130, 0});
   CHECK(node.wait(patience) == exit_status{0, 0});

@@ -1,6 +1,6 @@
 #include "launcher/command_line.hpp"
 #include "launcher/toml_config.hpp"
-#include "tests/launcher/toml_file.hpp"
+#include "tests/support/process.hpp"
 
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
@@ -12,8 +12,8 @@ using Catch::Matchers::ContainsSubstring;
 namespace {
 
 expected<train_options> read(const std::string& toml, std::vector<std::string> flags = {}) {
-  const test::toml_file file(toml);
-  flags.insert(flags.begin(), {"train", "--config", file.path()});
+  const test::temporary_directory folder;
+  flags.insert(flags.begin(), {"train", "--config", folder.write("run.toml", toml)});
   const auto result = read_command_line(flags);
   if (!result) return tl::unexpected(result.error());
   return std::get<train_options>(*result);
