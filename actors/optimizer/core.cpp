@@ -68,8 +68,7 @@ void optimizer_core::issue(outbox& out) {
     s.summary.permission = make_plan(*entry);
     s.summary.entry = *entry;
     s.summary.replicas.resize(settings_.replicas);
-    s.patience = settings_.resend_after;
-    s.due = ticks_ + s.patience;
+    s.repeat = {ticks_, settings_.resend_after};
     broadcast(s.summary.permission, true, out);
     open_.emplace(next_step_++, std::move(s));
   }
@@ -149,9 +148,7 @@ std::vector<step_summary> optimizer_core::take_summaries() {
 void optimizer_core::tick(outbox& out) {
   ++ticks_;
   for (auto& [step, s] : open_) {
-    if (ticks_ < s.due) continue;
-    s.patience *= 2;
-    s.due = ticks_ + s.patience;
+    if (!s.repeat.due(ticks_)) continue;
     broadcast(s.summary.permission, true, out);
     if (s.decision) broadcast(*s.decision, false, out);
   }

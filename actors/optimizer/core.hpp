@@ -2,6 +2,7 @@
 
 #include "actors/optimizer/timetable.hpp"
 #include "actors/outbox.hpp"
+#include "actors/repeat_clock.hpp"
 #include "model/configuration.hpp"
 
 #include <cstdint>
@@ -66,8 +67,7 @@ private:
     std::map<owner_id, double> norms;
     std::optional<commit> decision;
     std::uint32_t reports = 0;
-    tick_count due = 0;
-    tick_count patience = 0;
+    repeat_clock repeat;
   };
 
   std::size_t owners() const noexcept {

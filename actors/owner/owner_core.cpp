@@ -137,17 +137,24 @@ void owner_core::complete(step_state& step, outbox& out) {
 void owner_core::hand_over(outbox& out) {
   if (awaiting_state_ || version_ != leaves_at_ || leaving_state_.present()) return;
   leaving_state_ = parameters_.save();
-  tick(out);
+  state_repeat_ = {ticks_, settings_.resend_after};
+  send_state(out);
 }
 
 void owner_core::tick(outbox& out) {
-  if (!leaving_state_.present() || state_arrived_there_) return;
+  ++ticks_;
+  if (leaving_state_.present() && !state_arrived_there_ && state_repeat_.due(ticks_)) send_state(out);
+}
+
+void owner_core::send_state(outbox& out) const {
   out.send(coordinator_address(), owner_state{settings_.term, settings_.owner, version_, leaves_to_,
                                               settings_.node, leaving_state_});
 }
 
 void owner_core::receive(const owner_state& s, outbox& out) {
   if (!term_holds(s.term)) return;
+  // A state that comes late, from an earlier stay on this node, has no plan here. One that is early comes again.
+  if (awaiting_state_ && find(s.version) == nullptr) return;
   out.send(coordinator_address(), state_received{settings_.term, settings_.owner, s.version, s.from});
   if (!awaiting_state_) return; // a repeat
   if (auto loaded = parameters_.load(s.state); !loaded) {
@@ -173,6 +180,7 @@ void owner_core::receive(const state_request& r, outbox& out) {
 
 void owner_core::answer_state_request(outbox& out) {
   if (awaiting_state_ || requested_version_ != version_ || handed_over(version_)) return;
+  if (auto* step = find(version_); step != nullptr && step->reduced) return; // too late: the parameters are changing
   out.send(coordinator_address(), owner_state{settings_.term, settings_.owner, version_, collected,
                                               settings_.node, parameters_.save()});
 }

@@ -2,6 +2,7 @@
 
 #include "actors/mutations.hpp"
 #include "actors/outbox.hpp"
+#include "actors/repeat_clock.hpp"
 #include "model/parameter_set.hpp"
 
 #include <cstdint>
@@ -17,8 +18,9 @@ struct owner_settings {
   owner_id owner;
   std::uint32_t index = 0; ///< position in a plan's placement (experts)
   node_id node = 0;
-  address reports_to; ///< gets `norm_report` and `applied`
-  bool fresh = true;  ///< false: waits for `owner_state` before it does anything
+  address reports_to;          ///< gets `norm_report` and `applied`
+  bool fresh = true;           ///< false: waits for `owner_state` before it does anything
+  tick_count resend_after = 8; ///< ticks until a state on its way is sent again (see repeat_clock)
   mutations defects;
 };
 
@@ -113,6 +115,7 @@ private:
   void complete(step_state& step, outbox& out);
   void open_current(outbox& out);
   void hand_over(outbox& out);
+  void send_state(outbox& out) const;
   void answer_state_request(outbox& out);
 
   static constexpr std::uint64_t never = ~std::uint64_t{0};
@@ -125,6 +128,8 @@ private:
   std::uint64_t leaves_at_ = never; ///< first step that somebody else does
   node_id leaves_to_ = 0;
   tensor leaving_state_; ///< kept until the new owner has it
+  tick_count ticks_ = 0;
+  repeat_clock state_repeat_;
   bool state_arrived_there_ = false;
   std::uint64_t requested_version_ = never;
 };

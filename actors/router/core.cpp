@@ -59,16 +59,19 @@ void router_core::receive(const plan& p, outbox& out) {
 
 void router_core::request(step_state& s, micro& m, outbox& out) {
   const auto& p = s.permission;
-  m.waiting_for = {{{loader_address(), fetch{p.term, p.step, p.kind, p.ordinal, m.number, settings_.replica}},
-                    ticks_ + settings_.resend_after,
-                    settings_.resend_after}};
+  m.waiting_for = {until_answered(
+    {loader_address(), fetch{p.term, p.step, p.kind, p.ordinal, m.number, settings_.replica}})};
   out.messages.push_back(m.waiting_for.back().letter);
+}
+
+router_core::pending router_core::until_answered(envelope letter) const {
+  return {std::move(letter), {ticks_, settings_.resend_after}, false};
 }
 
 void router_core::receive(const batch& b, outbox& out) {
   if (!term_holds(b.term)) return;
   auto* m = find(b.step, b.microbatch);
-  if (m == nullptr || m->data) return;
+  if (m == nullptr || m->data || m->at != progress::waiting) return; // a repeat
   m->data = b;
   m->waiting_for.clear();
   advance(out);
@@ -151,7 +154,7 @@ void router_core::send_letters(micro& m, outbox& out) {
     if (letter.to.index != settings_.local) m.bytes_sent += payload_bytes(letter.body);
     auto* d = std::get_if<dispatch>(&letter.body);
     if (settings_.defects.omit_empty_bundles && d != nullptr && d->indices.rows() == 0) continue;
-    m.waiting_for.push_back({letter, ticks_ + settings_.resend_after, settings_.resend_after});
+    m.waiting_for.push_back(until_answered(letter));
     out.messages.push_back(std::move(letter));
   }
 }
@@ -160,8 +163,11 @@ void router_core::send_letters(micro& m, outbox& out) {
 bool router_core::collect(micro& m, node_id node, const std::vector<owner_tensor>& values) {
   auto slot = std::ranges::find(m.waiting_for, host_address(node), [](auto& w) { return w.letter.to; });
   if (slot == m.waiting_for.end() || slot->answered) return false;
-  const auto complete = std::ranges::all_of(values, [&](auto& v) { return v.owner.expert < m.parts.size(); });
-  if (!complete) return false;
+  const auto bundle = std::ranges::find(m.plans[m.layer].bundles, node, &node_bundle::node);
+  const auto as_asked = std::ranges::equal(values, bundle->experts, [](auto& v, auto& span) {
+    return v.owner == span.owner && v.value.rows() == span.end - span.begin;
+  });
+  if (!as_asked) return false; // the sender is confused; ask again later
   slot->answered = true;
   slot->letter.body = {};
   for (auto& v : values) m.parts[v.owner.expert] = v.value;
@@ -320,8 +326,7 @@ void router_core::fold_lane(step_state& s, micro& arrived, outbox& out) {
     ++next;
   }
   dense_gradient g{settings_.term, step_, 0, lane, s.lane_sums[lane]};
-  s.lane_gradients.push_back(
-    {{dense_address(0), g}, ticks_ + settings_.resend_after, settings_.resend_after});
+  s.lane_gradients.push_back(until_answered({dense_address(0), g}));
   out.send(dense_address(0), std::move(g));
 }
 
@@ -351,10 +356,7 @@ void router_core::receive(const refusal& m, outbox&) {
 
 void router_core::resend(std::vector<pending>& letters, outbox& out) {
   for (auto& l : letters) {
-    if (l.answered || ticks_ < l.due) continue;
-    l.patience *= 2;
-    l.due = ticks_ + l.patience;
-    out.messages.push_back(l.letter);
+    if (!l.answered && l.repeat.due(ticks_)) out.messages.push_back(l.letter);
   }
 }
 

@@ -2,6 +2,7 @@
 
 #include "actors/mutations.hpp"
 #include "actors/outbox.hpp"
+#include "actors/repeat_clock.hpp"
 #include "actors/router/dispatch_plan.hpp"
 #include "model/trunk.hpp"
 
@@ -20,8 +21,7 @@ struct router_settings {
   std::uint32_t experts = 0;   ///< per layer
   std::uint32_t in_flight = 2; ///< microbatches at work at the same time
   node_id local = 0;           ///< node of this process: its bundles share memory
-  tick_count resend_after = 8; ///< ticks without an answer before a message is sent again; doubles with each
-                               ///< repeat
+  tick_count resend_after = 8; ///< ticks without an answer before a message is sent again (see repeat_clock)
   std::function<double()> now_us; ///< for the phase times in reports only; may be empty
   mutations defects;
 };
@@ -65,8 +65,7 @@ private:
   /// A message that wants an answer.
   struct pending {
     envelope letter;
-    tick_count due = 0;
-    tick_count patience = 0;
+    repeat_clock repeat;
     bool answered = false;
   };
 
@@ -111,6 +110,7 @@ private:
   micro* find(std::uint64_t step, std::uint32_t microbatch);
   void advance(outbox& out);
   void request(step_state& s, micro& m, outbox& out);
+  pending until_answered(envelope letter) const;
   void post(micro& m, progress next, std::function<void()> work, outbox& out);
   void start(step_state& s, micro& m, outbox& out);
   void forward_layer(micro& m, const plan& p);
