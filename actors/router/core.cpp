@@ -88,11 +88,12 @@ void router_core::receive(const dense_parameters& m, outbox& out) {
 void router_core::advance(outbox& out) {
   auto* s = current();
   if (s == nullptr || s->report) return;
-  if (!dense_.contains(step_)) return;
+  // A step in which this replica has no work needs no parameters, and the dense part does not wait for it.
+  if (!s->micros.empty() && !dense_.contains(step_)) return;
   while (s->started < s->micros.size() && s->started - s->finished < settings_.in_flight) {
     auto& m = *s->micros[s->started];
     if (!m.data) return;
-    ++s->started;
+    if (s->started++ == 0 && step_ > 0) spent(m, "plan", idle_since_us_);
     start(*s, m, out);
   }
   if (s->finished == s->micros.size()) finish_step(*s, out);
@@ -208,7 +209,10 @@ void router_core::last_combined(micro& m, const plan& p) {
   spent(m, "loss", begin);
   m.report.microbatch = m.number;
   m.report.rows = p.microbatches[m.number].rows;
-  if (p.kind == step_kind::train) backward_layer(m, p);
+  if (p.kind == step_kind::train)
+    backward_layer(m, p);
+  else if (settings_.on_outputs)
+    settings_.on_outputs(p, m.number, trunk_.outputs(*m.tape));
 }
 
 /// Runs inside a job: dL/dy of layer `m.layer`, one gradient message per node.
@@ -343,6 +347,7 @@ void router_core::finish_step(step_state& s, outbox& out) {
   s.report = std::move(report);
   out.send(optimizer_address(), *s.report);
   dense_.erase(dense_.begin(), dense_.upper_bound(step_));
+  idle_since_us_ = now();
   ++step_;
   advance(out);
 }
