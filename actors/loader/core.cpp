@@ -21,7 +21,10 @@ void loader_core::receive(const fetch& m, outbox& out) {
   else
     e.waiting.push_back(m);
   // Steps long past cannot be asked for again: plans run at most two ahead of what every router has finished.
-  std::erase_if(cache_, [&](auto& c) { return c.first.kind == m.kind && c.first.ordinal + 3 < m.ordinal; });
+  // What a job still writes to stays until the next call.
+  std::erase_if(cache_, [&](auto& c) {
+    return c.second.here && c.first.kind == m.kind && c.first.ordinal + 3 < m.ordinal;
+  });
   prepare({m.kind, m.ordinal + 1, m.microbatch}, out);
 }
 
