@@ -67,12 +67,16 @@ void expert_core::start_forward(expert_step& step, const expert_forward& m, outb
   if (micro.at != progress::idle) return send_output(m.id, micro, out);
   micro.at = progress::forwarding;
   micro.rows = m.end - m.begin;
+  micro.bundle_rows = m.rows.rows();
+  micro.bundle_pairs = m.indices.rows();
   const auto id = next_job();
   jobs_[id] = {m.id.step, m.id.microbatch, false, false};
-  out.post({id, priority_of(m.id.step, m.id.microbatch, m.id.layer), flops(micro.rows), [this, &micro, m] {
+  out.post({id, priority_of(m.id.step, m.id.microbatch, m.id.layer), flops(micro.rows), [this, &step, &micro, m] {
+              const auto begin = now();
               auto result = module_.forward({m.rows, m.indices, m.begin, m.end}, m.keep);
               micro.output = std::move(result.output);
               micro.tape = std::move(result.tape);
+              step.forward_us += now() - begin;
             }});
 }
 
@@ -106,6 +110,8 @@ void expert_core::receive(const expert_backward& m, outbox& out) {
   }
   if (micro.at != progress::forwarded || step->permission.kind == step_kind::evaluate)
     return refuse(m.id, "[expert] gradient without its forward pass", out);
+  if (m.rows.rows() != micro.bundle_rows || m.gates.rows() != micro.bundle_pairs)
+    return refuse(m.id, "[expert] gradient of another shape than its forward pass", out);
   start_backward(*step, m, out);
 }
 
@@ -143,6 +149,7 @@ void expert_core::start_backward(expert_step& step, const expert_backward& m, ou
   jobs_[id] = {m.id.step, m.id.microbatch, true, last};
   out.post({id, priority_of(m.id.step, m.id.microbatch, m.id.layer), 2 * flops(micro.rows),
             [this, &step, &micro, m, folds = std::move(folds), reduce = std::move(reduce)] {
+              const auto begin = now();
               micro.input_gradient = module_.backward(*micro.tape, m.rows, m.gates, m.input_wanted);
               for (auto i : folds) {
                 auto& lane = step.lanes[step.permission.microbatches[i].lane];
@@ -150,6 +157,7 @@ void expert_core::start_backward(expert_step& step, const expert_backward& m, ou
                 module_.fold_tape(*lane, *step.micros[i].tape);
                 if (!settings().defects.apply_duplicates) step.micros[i].tape.reset();
               }
+              step.backward_us += now() - begin;
               if (reduce) reduce();
             }});
 }
