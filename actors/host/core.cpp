@@ -96,13 +96,21 @@ void host_core::receive(const commit& c, outbox& out) {
 void host_core::receive(const applied& m, outbox& out) {
   auto book = steps_.find(m.step);
   if (book == steps_.end()) return;
-  for (auto& owner : m.owners) book->second.applied_by.insert(owner);
+  auto& times = book->second.times;
+  for (auto& owner : m.owners)
+    if (book->second.applied_by.insert(owner).second) {
+      times.forward_us += m.forward_us;
+      times.backward_us += m.backward_us;
+      times.apply_us += m.apply_us;
+    }
   report_applied(book->second, out);
 }
 
 void host_core::report_applied(const step_book& book, outbox& out) {
   if (book.mine.empty() || book.applied_by.size() < book.mine.size()) return;
-  out.send(optimizer_address(), applied{settings_.term, book.permission.step, book.mine});
+  const auto& t = book.times;
+  out.send(optimizer_address(),
+           applied{settings_.term, book.permission.step, book.mine, t.forward_us, t.backward_us, t.apply_us});
 }
 
 void host_core::receive(const norm_report& m, outbox& out) {
@@ -217,6 +225,7 @@ void host_core::receive(const owner_state& m, outbox& out) {
     out.send(expert_address(settings_.node, m.owner), m);
     return;
   }
+  if (!steps_.empty() && m.version + 2 <= steps_.rbegin()->first) return; // of an earlier stay, long taken over
   // Its plan is not here yet. A state that comes twice is kept once.
   std::erase_if(early_states_, [&](const owner_state& s) { return s.owner == m.owner; });
   early_states_.push_back(m);
