@@ -38,13 +38,12 @@ std::string experts_cell(const json& node) {
   return ids.empty() ? "none" : id_ranges(ids);
 }
 
-const std::vector<std::string> titles = {"Node",    "Name",    "Place",  "State", "Process",
-                                         "Threads", "Experts", "Rows/s", "Sent",  "Received"};
+const std::vector<std::string> titles = {"Node",    "Name",   "State", "Process", "Threads",
+                                         "Experts", "Rows/s", "Sent",  "Received"};
 
 std::vector<std::string> row_of(const json& node) {
   return {cell(node, "node"),
           cell(node, "name"),
-          cell(node, "place"),
           cell(node, "state"),
           cell(node, "process"),
           cell(node, "compute_threads"),
