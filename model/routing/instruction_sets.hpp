@@ -4,7 +4,9 @@
 // are.
 
 #include <cstdint>
+#include <cstdlib>
 #include <cstring>
+#include <string_view>
 #include <utility>
 
 #define TROUPE_INLINE_KERNEL inline __attribute__((always_inline))
@@ -43,8 +45,17 @@ template <class Kernel, class... Args>
   Kernel::template run<floats16>(args...);
 }
 
+inline int widest_vector_bytes() {
+  const char* named = std::getenv("TROUPE_KERNELS");
+  const std::string_view most = named == nullptr ? "" : named;
+  if (most == "portable") return 16;
+  if (__builtin_cpu_supports("avx512f") && most != "avx2") return 64;
+  return __builtin_cpu_supports("avx2") ? 32 : 16;
+}
+
+/// Of the widest instruction set that this processor has, or a narrower one that TROUPE_KERNELS names.
 inline int vector_bytes() {
-  static const int bytes = __builtin_cpu_supports("avx512f") ? 64 : __builtin_cpu_supports("avx2") ? 32 : 16;
+  static const int bytes = widest_vector_bytes();
   return bytes;
 }
 

@@ -5,7 +5,7 @@
 #include "model/routing/health.hpp"
 #include "model/trunks/classifier_tape.hpp"
 #include "model/trunks/gate_kernels.hpp"
-#include "model/trunks/run_failure.hpp"
+#include "model/run_failure.hpp"
 #include "model/trunks/slot_sums.hpp"
 
 #include <algorithm>
@@ -32,13 +32,20 @@ public:
     return 2.0 * static_cast<double>(parts_.experts * parts_.width) * (needs_.noise_gate ? 2 : 1);
   }
 
-  bool input_gradient_wanted(std::uint16_t) const override { return parts_.input_rows > 0; }
+  bool input_gradient_wanted(std::uint16_t) const override {
+    return parts_.input_rows > 0 || parts_.input_gradient;
+  }
 
   std::unique_ptr<trunk_tape> begin(const microbatch_context& context, const batch& data,
                                     const tensor& dense) override;
   routed forward(trunk_tape& tape, std::uint16_t layer) override;
   void combine(trunk_tape& tape, std::uint16_t layer, slot_rows outputs) override;
   microbatch_report loss(trunk_tape& tape) override;
+  tensor outputs(const trunk_tape& tape) const override {
+    auto& t = static_cast<const tape_type&>(tape);
+    return tensor::of<Real>({t.tokens(), parts_.output_width}, t.y);
+  }
+
   output_gradient backward(trunk_tape& tape, std::uint16_t layer) override;
   void input_gradient(trunk_tape& tape, std::uint16_t layer, slot_rows gradients) override;
   tensor dense_gradient(trunk_tape& tape) override;

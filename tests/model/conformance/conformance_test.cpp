@@ -1,0 +1,95 @@
+#include "conformance/runner.hpp"
+
+#include <catch2/catch_test_macros.hpp>
+
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <string>
+
+#include <unistd.h>
+
+using namespace troupe::conformance;
+
+namespace {
+
+/// Runs a file of these bytes; its misses.
+std::vector<std::string> misses_of(const std::string& text) {
+  const auto path = std::filesystem::temp_directory_path()
+                    / ("troupe-cases-" + std::to_string(getpid()) + ".json");
+  std::ofstream(path, std::ios::binary) << text;
+  outcome result;
+  run_file(path.string(), result);
+  std::filesystem::remove(path);
+  return result.misses;
+}
+
+std::string file_of(const std::string& one_case) {
+  return R"({"format": "moe-conformance-1", "precision": "float64", "cases": [)" + one_case + "]}";
+}
+
+/// Two tokens, two experts, z = 0 but for one logit ln 3: P = ¾, ¼. Written by hand.
+const std::string route_case =
+  R"({"name": "a", "op": "route", "options": {"router": "softmax", "k": 1, "renormalise": false},
+ "tolerance": {"abs": 1e-12, "rel": 0}, "input": {"z": {"shape": [2, 2], "dtype": "f64", "data": [1.0986122886681098, 0, 0, 0]}},
+ "expect": {"experts": {"shape": [2, 1], "dtype": "i64", "data": [0, 0]}, "gates": {"shape": [2, 1], "dtype": "f64", "data": [0.75, 0.5]}}})";
+
+std::string changed(std::string text, const std::string& from, const std::string& to) {
+  const auto at = text.find(from);
+  REQUIRE(at != std::string::npos);
+  return text.replace(at, from.size(), to);
+}
+
+} // namespace
+
+TEST_CASE("every published case holds within its tolerance", "[unit]") {
+  outcome all;
+  run_file(std::string(TROUPE_TEST_DATA) + "/cases-public.json", all);
+  for (const auto& miss : all.misses) UNSCOPED_INFO(miss);
+  CHECK(all.passed());
+  std::size_t cases = 0;
+  for (const auto& [op, summary] : all.ops) cases += summary.passed;
+  CHECK(cases == 143);
+  CHECK(all.ops.size() == 12);
+}
+
+TEST_CASE("a right case passes and each wrong number is a miss", "[unit]") {
+  CHECK(misses_of(file_of(route_case)).empty());
+  CHECK(misses_of(file_of(changed(route_case, "0.75", "0.7500001"))).size() == 1);
+  CHECK(misses_of(file_of(changed(route_case, "[0, 0]}, \"gates\"", "[1, 0]}, \"gates\""))).size() == 1);
+  CHECK(misses_of(file_of(changed(route_case, R"("shape": [2, 1], "dtype": "f64")",
+                                  R"("shape": [2], "dtype": "f64")")))
+          .size()
+        == 1);
+  CHECK(misses_of(file_of(changed(route_case, "\"gates\"", "\"weights\""))).size() == 1);
+}
+
+TEST_CASE("what is unknown, missing or malformed is a miss and never skipped", "[unit]") {
+  const auto wrong = [](const std::string& from, const std::string& to, const std::string& said) {
+    const auto misses = misses_of(file_of(changed(route_case, from, to)));
+    INFO(from << " → " << to);
+    REQUIRE(misses.size() == 1);
+    INFO(misses[0]);
+    CHECK(misses[0].find(said) != std::string::npos);
+  };
+  wrong("\"route\"", "\"rout\"", "unknown op 'rout'");
+  wrong("\"softmax\"", "\"softmin\"", "unknown router 'softmin'");
+  wrong("\"renormalise\": false", "\"renormalize\": false", "unknown option 'renormalize'");
+  wrong(", \"renormalise\": false", "", "'renormalise' is missing");
+  wrong("\"k\": 1", "\"k\": 3", "1 to 2");
+  wrong("\"k\": 1", "\"k\": 1.5", "an integer");
+  wrong("\"k\": 1", "\"k\": 1, \"k\": 1", "given twice");
+  wrong("\"z\"", "\"y\"", "unknown input 'y'");
+  wrong("[1.0986122886681098, 0, 0, 0]", "[1.0986122886681098, 0, 0]", "has 3");
+  wrong("[1.0986122886681098, 0, 0, 0]", "[1.0986122886681098, 0, 0, 1e999]", "");
+  wrong("[1.0986122886681098, 0, 0, 0]", "[1.0986122886681098, 0, 0, NaN]", "");
+  wrong("\"dtype\": \"i64\"", "\"dtype\": \"i32\"", "unknown dtype");
+  wrong("\"tolerance\": {\"abs\": 1e-12, \"rel\": 0},", "", "'tolerance' is missing");
+  CHECK(misses_of("").size() == 1);
+  CHECK(misses_of(file_of("")).size() == 1);
+  CHECK(misses_of(file_of(route_case + "," + route_case)).size() == 1);
+  CHECK(misses_of(changed(file_of(route_case), "moe-conformance-1", "moe-conformance-2")).size() == 1);
+  outcome absent;
+  run_file("/nowhere/cases.json", absent);
+  CHECK(absent.misses.size() == 1);
+}
