@@ -1,0 +1,176 @@
+#include "actors/coordinator/core.hpp"
+
+#include "messages/limits.hpp"
+#include "tests/actors/support.hpp"
+
+#include <catch2/catch_test_macros.hpp>
+#include <catch2/matchers/catch_matchers_string.hpp>
+
+#include <algorithm>
+
+using namespace troupe;
+using namespace troupe::test;
+using Catch::Matchers::ContainsSubstring;
+
+namespace {
+
+coordinator_settings settings(std::uint32_t nodes_expected) {
+  coordinator_settings s;
+  s.term = term;
+  s.run_id = "run-1";
+  s.configuration = "{}";
+  s.configuration_hash = "c0";
+  s.fingerprint = "f0";
+  s.fingerprint_text = "torch 2.13";
+  s.experts = 6;
+  s.nodes_expected = nodes_expected;
+  return s;
+}
+
+join_request request(std::string name = "") {
+  join_request r;
+  r.protocol = protocol_version;
+  r.name = std::move(name);
+  r.fingerprint = "f0";
+  return r;
+}
+
+/// Lets `count` nodes in; the last one starts the run.
+outbox start(coordinator_core& core, int count) {
+  outbox out;
+  for (int i = 0; i < count; ++i) {
+    const auto w = core.join(request(), "here");
+    REQUIRE(w);
+    core.receive(ready{term, w->node}, out);
+  }
+  return out;
+}
+
+void check_refused(join_request r, const char* got) {
+  coordinator_core core(settings(1));
+  const auto answer = core.join(r, "here");
+  REQUIRE_FALSE(answer);
+  CHECK(answer.error().code == error_code::mismatch);
+  CHECK_THAT(answer.error().text, ContainsSubstring(got));
+  CHECK(core.nodes().empty());
+}
+
+} // namespace
+
+TEST_CASE("the run starts once the expected nodes are ready, with contiguous blocks of experts", "[unit]") {
+  coordinator_core core(settings(2));
+  CHECK(start(core, 1).empty());
+  CHECK_FALSE(core.started());
+  const auto changes = sent_to<placement_change>(start(core, 1), optimizer_address());
+  REQUIRE(changes.size() == 1);
+  CHECK(changes[0].placement == std::vector<node_id>{1, 1, 1, 2, 2, 2});
+  CHECK(changes[0].nodes == std::vector<node_id>{1, 2});
+  CHECK(changes[0].version == 1); // hosts know the first placement by its number
+}
+
+TEST_CASE("a run without nodes keeps its experts in the head", "[unit]") {
+  coordinator_core core(settings(0));
+  outbox out;
+  core.start_alone(out);
+  CHECK(sent<placement_change>(out).at(0).placement == std::vector<node_id>(6, 0));
+  CHECK_FALSE(core.join(request(), "here"));
+}
+
+TEST_CASE("a node with another protocol, run, configuration or numerics is not let in", "[unit]") {
+  auto r = request();
+  r.protocol = 99;
+  check_refused(r, "99");
+  r = request();
+  r.run_id = "run-2";
+  check_refused(r, "run-2");
+  r = request();
+  r.configuration_hash = "c9";
+  check_refused(r, "c9");
+  r = request();
+  r.fingerprint = "f9";
+  check_refused(r, "f9");
+}
+
+TEST_CASE("names stay unique among those who are there", "[unit]") {
+  coordinator_core core(settings(2));
+  CHECK(core.join(request("a"), "here")->node == 1);
+  CHECK(core.join(request("a"), "here")->node == 2);
+  CHECK(core.nodes().at(1).name == "a");
+  CHECK(core.nodes().at(2).name != "a");
+}
+
+TEST_CASE("changes of placement go one after the other", "[unit]") {
+  coordinator_core core(settings(1));
+  start(core, 1);
+  CHECK(start(core, 1).empty()); // the first one is not settled yet
+  CHECK(give(core, placement_settled{old_term, 1}).empty());
+  const auto changes = sent<placement_change>(give(core, placement_settled{term, 1}));
+  REQUIRE(changes.size() == 1);
+  CHECK(changes[0].version == 2);
+  CHECK(give(core, placement_settled{term, 1}).empty()); // a repeat
+}
+
+TEST_CASE("a node that is asked to leave is released when its experts have moved", "[unit]") {
+  coordinator_core core(settings(3));
+  start(core, 3);
+  give(core, placement_settled{term, 1});
+  outbox out;
+  REQUIRE(core.drain("2", out).value() == 2);
+  const auto change = sent<placement_change>(out).at(0);
+  CHECK(std::ranges::find(change.placement, 2) == change.placement.end());
+  CHECK(change.nodes == std::vector<node_id>{1, 2, 3}); // it still has to see the plan
+  CHECK(sent<release>(out).empty());
+  const auto done = give(core, placement_settled{term, 2});
+  CHECK(sent_to<release>(done, host_address(2)).size() == 1);
+  CHECK(sent<placement_change>(done).at(0).nodes == std::vector<node_id>{1, 3});
+  CHECK(core.nodes().at(2).state == node_state::released);
+}
+
+TEST_CASE("a node that is asked to leave during a change stays until the next one", "[unit]") {
+  coordinator_core core(settings(3));
+  start(core, 3);
+  outbox out;
+  REQUIRE(core.drain("2", out));
+  CHECK(out.empty());
+  const auto first = give(core, placement_settled{term, 1});
+  CHECK(sent<release>(first).empty());
+  CHECK(sent<placement_change>(first).size() == 1);
+  CHECK(sent<release>(give(core, placement_settled{term, 2})).size() == 1);
+}
+
+TEST_CASE("the last node and unknown ones cannot be drained", "[unit]") {
+  coordinator_core core(settings(1));
+  outbox out;
+  CHECK(core.drain("1", out).error().code == error_code::not_found);
+  start(core, 1);
+  CHECK(core.drain("1", out).error().code == error_code::usage);
+  CHECK(core.drain("nobody", out).error().code == error_code::not_found);
+  CHECK(out.empty());
+}
+
+TEST_CASE("losing a node with experts ends the run by name; one without them does not", "[unit]") {
+  coordinator_core core(settings(2));
+  start(core, 2);
+  REQUIRE(core.join(request("spare"), "there"));
+  CHECK(core.lost(3, "gone"));
+  const auto bad = core.lost(1, "connection closed");
+  REQUIRE_FALSE(bad);
+  CHECK_THAT(bad.error().text, ContainsSubstring("node-1") && ContainsSubstring("connection closed"));
+}
+
+TEST_CASE("states are relayed to the node that takes over, or collected", "[unit]") {
+  coordinator_core core(settings(2));
+  start(core, 2);
+  const owner_id owner{0, 3, 0};
+  const owner_state moving{term, owner, 4, 2, 1, simulation::bytes_of(1)};
+  CHECK(sent_to<owner_state>(give(core, moving), host_address(2)).size() == 1);
+  CHECK(sent_to<state_received>(give(core, state_received{term, owner, 4, 1}), host_address(1)).size() == 1);
+  auto asked_for = moving;
+  asked_for.to = collected;
+  CHECK(give(core, asked_for).empty());
+  CHECK(core.collected_states().size() == 1);
+  asked_for.term = old_term;
+  asked_for.owner = {0, 4, 0};
+  give(core, asked_for);
+  CHECK(core.collected_states().size() == 1);
+}

@@ -1,0 +1,182 @@
+#include "actors/host/core.hpp"
+
+#include "tests/actors/support.hpp"
+
+#include <catch2/catch_test_macros.hpp>
+
+using namespace troupe;
+using namespace troupe::test;
+
+namespace {
+
+constexpr owner_id e0{0, 0, 0}, e1{0, 1, 0}, e2{0, 2, 0};
+
+/// Node 1 of a run with 3 experts.
+host_core make_host() {
+  return host_core({term, 1, 3, true, {}});
+}
+
+plan at(std::uint64_t step, std::vector<node_id> placement, std::uint64_t version = 1) {
+  auto p = make_plan(step, {0, 0}, std::move(placement));
+  p.placement_version = version;
+  return p;
+}
+
+/// A bundle for the experts named: one row, that of the first.
+dispatch bundle(std::uint64_t step, std::vector<owner_id> owners, term_id t = term) {
+  dispatch d{{t, step, 0, 0}, 0, true, rows({11}), indices({0}), {}};
+  for (std::size_t i = 0; i < owners.size(); ++i) d.experts.push_back({owners[i], i == 0 ? 0u : 1u, 1});
+  return d;
+}
+
+} // namespace
+
+TEST_CASE("a host bears its experts with the first placement, fresh whichever plan comes first", "[unit]") {
+  auto host = make_host();
+  const auto out = give(host, at(1, {1, 2, 1}));
+  REQUIRE(out.experts.size() == 2);
+  for (auto& change : out.experts) CHECK((change.born && change.fresh));
+  CHECK(host.experts() == std::vector{e0, e2});
+  const auto earlier = give(host, at(0, {1, 2, 1}));
+  CHECK(earlier.experts.empty());
+  CHECK(sent_to<plan>(earlier, expert_address(1, e0)).size() == 1); // it is theirs too
+}
+
+TEST_CASE("experts of a later placement wait for their state", "[unit]") {
+  auto host = make_host();
+  const auto out = give(host, at(4, {1, 2, 2}, 2));
+  REQUIRE(out.experts.size() == 1);
+  CHECK_FALSE(out.experts[0].fresh);
+}
+
+TEST_CASE("a host forwards a bundle's parts and answers with one bundle in its order", "[unit]") {
+  auto host = make_host();
+  give(host, at(0, {1, 2, 1}));
+  const auto out = give(host, bundle(0, {e0, e2}));
+  const auto parts = sent<expert_forward>(out);
+  REQUIRE(parts.size() == 2);
+  CHECK((parts[0].owner == e0 && parts[0].begin == 0 && parts[0].end == 1));
+  CHECK((parts[1].owner == e2 && parts[1].begin == 1 && parts[1].end == 1)); // no rows, but it is told so
+  const work_id id{term, 0, 0, 0};
+  CHECK(give(host, expert_output{id, e2, rows({})}).messages.empty());
+  CHECK(give(host, bundle(0, {e0, e2})).messages.empty()); // a repeat while the answer is on its way
+  const auto answer = sent_to<combine>(give(host, expert_output{id, e0, rows({5})}), router_address(0));
+  REQUIRE(answer.size() == 1);
+  CHECK((answer[0].node == 1 && answer[0].outputs[0].owner == e0 && answer[0].outputs[1].owner == e2));
+  CHECK(give(host, expert_output{id, e0, rows({5})}).messages.empty());
+  CHECK(sent<expert_forward>(give(host, bundle(0, {e0, e2}))).size() == 2); // a later repeat asks again
+}
+
+TEST_CASE("a bundle that comes before its plan is held once", "[unit]") {
+  auto host = make_host();
+  CHECK(give(host, bundle(0, {e0, e2})).messages.empty());
+  CHECK(give(host, bundle(0, {e0, e2})).messages.empty());
+  CHECK(host.waiting() == 1);
+  CHECK(sent<expert_forward>(give(host, at(0, {1, 2, 1}))).size() == 2);
+  CHECK(host.waiting() == 0);
+}
+
+TEST_CASE("a host refuses old terms, steps that are over and bundles for other experts", "[unit]") {
+  auto host = make_host();
+  give(host, at(0, {1, 2, 1}));
+  CHECK(sent<refusal>(give(host, bundle(0, {e0, e2}, old_term))).size() == 1);
+  CHECK(sent<refusal>(give(host, bundle(0, {e0, e1}))).size() == 1);
+  CHECK(sent<refusal>(give(host, bundle(0, {e0}))).size() == 1); // not all of them
+  give(host, at(1, {1, 2, 1}));
+  give(host, at(2, {1, 2, 1}));
+  CHECK(sent<refusal>(give(host, bundle(0, {e0, e2}))).size() == 1);
+  auto stale = at(3, {2, 2, 2});
+  stale.term = old_term;
+  CHECK(give(host, stale).empty());
+}
+
+TEST_CASE(
+  "applied and norms are reported once all experts of the node have them, and again with a repeated plan",
+  "[unit]") {
+  auto host = make_host();
+  const auto p = at(0, {1, 2, 1});
+  give(host, p);
+  CHECK(give(host, norm_report{term, 0, {{e0, 2}}}).messages.empty());
+  const auto norms = sent_to<norm_report>(give(host, norm_report{term, 0, {{e2, 3}}}), optimizer_address());
+  REQUIRE(norms.size() == 1);
+  CHECK(norms[0].norms == std::vector<norm_report::entry>{{e0, 2}, {e2, 3}});
+  CHECK(give(host, applied{term, 0, {e2}}).messages.empty());
+  const auto done = sent_to<applied>(give(host, applied{term, 0, {e0}}), optimizer_address());
+  REQUIRE(done.size() == 1);
+  CHECK(done[0].owners == std::vector{e0, e2});
+  CHECK(sent_to<applied>(give(host, p), optimizer_address()).size() == 1);
+}
+
+TEST_CASE("an expert that leaves is buried when the second plan after proves its successor", "[unit]") {
+  auto host = make_host();
+  give(host, at(0, {1, 2, 1}));
+  give(host, at(1, {1, 2, 1}));
+  give(host, at(2, {1, 2, 2}, 2));
+  CHECK(host.leaving() == std::vector{e2});
+  CHECK(give(host, at(3, {1, 2, 2}, 2)).experts.empty());
+  const auto out = give(host, at(4, {1, 2, 2}, 2));
+  REQUIRE(out.experts.size() == 1);
+  CHECK((out.experts[0].owner == e2 && !out.experts[0].born));
+}
+
+TEST_CASE("a plan of before an expert moved in is not shown to it", "[unit]") {
+  // Otherwise it would read there that it leaves.
+  auto host = make_host();
+  give(host, at(4, {1, 2, 2}));
+  give(host, at(5, {1, 2, 1}, 2));
+  const auto out = give(host, at(4, {1, 2, 2}));
+  CHECK(sent_to<plan>(out, expert_address(1, e0)).size() == 1);
+  CHECK(sent_to<plan>(out, expert_address(1, e2)).empty());
+  CHECK(host.leaving().empty());
+}
+
+TEST_CASE("of two plans under which an expert moves in the earlier may come later", "[unit]") {
+  auto host = make_host();
+  give(host, at(6, {1, 2, 1}, 2));
+  CHECK(sent_to<plan>(give(host, at(5, {1, 2, 1}, 2)), expert_address(1, e2)).size() == 1);
+}
+
+TEST_CASE("a plan two steps behind is dropped", "[unit]") {
+  auto host = make_host();
+  give(host, at(4, {1, 2, 2}, 2));
+  give(host, at(5, {1, 2, 2}, 2));
+  give(host, at(6, {1, 2, 2}, 2));
+  CHECK(give(host, at(4, {2, 1, 2})).empty());
+}
+
+TEST_CASE("a state waits for its plan, unless it is of an earlier stay", "[unit]") {
+  auto host = make_host();
+  const owner_state state{term, e2, 5, 1, 2, simulation::bytes_of(9)};
+  give(host, at(4, {1, 2, 2}));
+  CHECK(give(host, state).messages.empty());
+  CHECK(give(host, state).messages.empty());
+  CHECK(host.waiting() == 1);
+  CHECK(sent_to<owner_state>(give(host, at(5, {1, 2, 1}, 2)), expert_address(1, e2)).size() == 1);
+  auto elsewhere = make_host();
+  give(elsewhere, at(7, {1, 2, 2}, 3));
+  CHECK(give(elsewhere, state).empty());
+  CHECK(elsewhere.waiting() == 0);
+}
+
+TEST_CASE("a gradient reaches all experts of its layer and input gradients come back as one bundle",
+          "[unit]") {
+  auto host = make_host();
+  give(host, at(0, {1, 2, 1}));
+  const work_id id{term, 0, 1, 0};
+  const auto out = give(host, gradient{id, 0, true, rows({3}), gates({0.5})});
+  CHECK(sent<expert_backward>(out).size() == 2);
+  CHECK(give(host, expert_input_gradient{id, e0, rows({1})}).messages.empty());
+  CHECK(
+    sent_to<input_gradient>(give(host, expert_input_gradient{id, e2, rows({2})}), router_address(0)).size()
+    == 1);
+  CHECK(host.under_way() == 0);
+}
+
+TEST_CASE("an expert's refusal goes to the router that asked, and the bundle is forgotten", "[unit]") {
+  auto host = make_host();
+  give(host, at(0, {1, 2, 1}));
+  give(host, bundle(0, {e0, e2}));
+  CHECK(host.under_way() == 1);
+  CHECK(sent_to<refusal>(give(host, refusal{{term, 0, 0, 0}, "no"}), router_address(0)).size() == 1);
+  CHECK(host.under_way() == 0);
+}
