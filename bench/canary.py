@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Measures the machine, not a program: one line on stdin -> one JSON line {"gemm_gflops", "wakeup_us"}.
 
-gemm_gflops: 512^3 fp32 on one thread, best of 10 (null without PyTorch). wakeup_us: half the median round trip of one
+gemm_gflops: 512^3 fp32 on one thread, median of 10 (null without PyTorch). wakeup_us: half the median round trip of one
 byte through two pipes between processes pinned to different cores (null on one core). Stays idle between requests.
 """
 import json
@@ -42,12 +42,12 @@ def wakeup_us(echo, core, cores):
 
 
 def gemm_gflops(torch, a, b, c):
-    best = float("inf")
+    times = []
     for _ in range(10):
         start = time.perf_counter()
         torch.mm(a, b, out=c)
-        best = min(best, time.perf_counter() - start)
-    return round(2 * a.shape[0] ** 3 / best / 1e9, 1)
+        times.append(time.perf_counter() - start)
+    return round(2 * a.shape[0] ** 3 / statistics.median(times) / 1e9, 1)
 
 
 def main():

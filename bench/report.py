@@ -4,6 +4,7 @@ import statistics
 from candidates import BARS
 
 PHASES = ("route", "pack", "wire", "expert_forward", "combine", "loss", "backward", "apply", "plan")
+OTHERS_PERCENT_MAX = 5.0
 GROUP_TEXT = {"process": "best PyTorch process", "rpc": "best RPC variant"}
 
 
@@ -101,11 +102,12 @@ def phase_table(runs, batches):
 
 
 def canary_lines(samples):
-    """Spread of the canary and how many runs met a slow machine (GEMM < 80 % or wake-up > 2x of the median)."""
+    """Spread of the canary, and how many runs met a slow machine or busy neighbours."""
     lines = []
     for field, text, slow in (
         ("gemm_gflops", "GEMM GFLOP/s, 1 thread", lambda value, middle: value < 0.8 * middle),
         ("wakeup_us", "cross-core wake-up µs", lambda value, middle: value > 2 * middle),
+        ("others_percent", "CPU used by other programs %", lambda value, middle: value > OTHERS_PERCENT_MAX),
     ):
         values = [sample[field] for sample in samples if sample.get(field) is not None]
         if not values:
@@ -113,5 +115,5 @@ def canary_lines(samples):
             continue
         s = spread(values)
         count = sum(slow(value, s["median"]) for value in values)
-        lines.append(f"canary {text}: {s['min']:.1f} - {s['median']:.1f} - {s['max']:.1f}; slow before {count} of {len(values)} runs")
+        lines.append(f"canary {text}: {s['min']:.1f} - {s['median']:.1f} - {s['max']:.1f}; bad in {count} of {len(values)} runs")
     return lines
