@@ -138,6 +138,9 @@ struct wire<applied>
     to.setStep(from.step);
     auto owners = to.initOwners(length(from.owners));
     for (unsigned i = 0; i < from.owners.size(); ++i) put_owner(owners[i], from.owners[i]);
+    to.setForwardUs(from.forward_us);
+    to.setBackwardUs(from.backward_us);
+    to.setApplyUs(from.apply_us);
   }
 
   static applied read(schema::Applied::Reader from, decoder& in) {
@@ -145,6 +148,9 @@ struct wire<applied>
     const auto list = from.getOwners();
     result.owners.resize(in.count(list, "owners", owners_max(in.bounds()), owners_limit));
     for (unsigned i = 0; i < result.owners.size(); ++i) result.owners[i] = read_owner(list[i]);
+    result.forward_us = from.getForwardUs();
+    result.backward_us = from.getBackwardUs();
+    result.apply_us = from.getApplyUs();
     return result;
   }
 };

@@ -134,6 +134,9 @@ struct Applied {
   term @0 :Term;
   step @1 :UInt64;
   owners @2 :List(Owner);
+  forwardUs @3 :Float64;
+  backwardUs @4 :Float64;
+  applyUs @5 :Float64;
 }
 
 # -- work ----------------------------------------------------------------------

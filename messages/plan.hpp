@@ -69,6 +69,9 @@ struct applied {
   term_id term;
   std::uint64_t step = 0;
   std::vector<owner_id> owners;
+  double forward_us = 0;  ///< time that the owners spent computing the step, summed: for benchmarks
+  double backward_us = 0; ///< weight gradients included
+  double apply_us = 0;
 
   bool operator==(const applied&) const = default;
 };

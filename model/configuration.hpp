@@ -71,8 +71,8 @@ struct model_options {
 
 struct optimizer_options {
   std::string name = "adam";             ///< sgd | adam | adamw
-  double learning_rate = 1e-3;
-  std::string schedule = "constant";     ///< constant | linear | cosine: to min_learning_rate over the run
+  double learning_rate = 2e-3;
+  std::string schedule = "linear";       ///< constant | linear | cosine: to min_learning_rate over the run
   std::uint64_t warmup_steps = 0;        ///< linear from 0
   double min_learning_rate = 0;
   double momentum = 0;                   ///< sgd
@@ -88,7 +88,7 @@ struct optimizer_options {
 
 struct schedule_options {
   std::uint64_t seed = 0;
-  std::uint64_t batch_size = 128;
+  std::uint64_t batch_size = 64;
   std::uint32_t num_microbatches = 1;
   std::uint32_t lanes = 1;
   std::uint64_t epochs = 1;              ///< used when max_steps is 0

@@ -76,6 +76,9 @@ public:
   /// Last stage: task loss, and the report of the microbatch.
   virtual microbatch_report loss(trunk_tape& tape) = 0;
 
+  /// What the last stage puts out, [T, out], after `loss`: for predictions. Absent: this trunk does not tell.
+  virtual tensor outputs(const trunk_tape&) const { return {}; }
+
   /// dL/dy of layer `layer`, scaled by the microbatch's share.
   virtual output_gradient backward(trunk_tape& tape, std::uint16_t layer) = 0;
 

@@ -68,6 +68,7 @@ struct host_state {
     s.node = settings.node;
     s.reports_to = host_address(settings.node);
     s.fresh = change.fresh;
+    s.now_us = place.now_us;
     auto expert = spawn_expert(self->home_system(), place, s, std::move(*module));
     experts[change.owner] = expert;
     place.office->enter_expert(change.owner, std::move(expert));

@@ -69,6 +69,7 @@ private:
     plan permission;
     std::vector<owner_id> mine; ///< experts of this node under the plan, ascending
     std::set<owner_id> applied_by;
+    applied times; ///< sums of the owners' computing times
     std::map<owner_id, double> norms;
   };
 

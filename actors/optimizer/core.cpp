@@ -99,6 +99,11 @@ void optimizer_core::stop(outbox& out) {
 void optimizer_core::receive(const applied& m, outbox& out) {
   auto* s = find(m.term, m.step);
   if (s == nullptr) return;
+  if (!m.owners.empty() && !s->applied_by.contains(m.owners.front())) {
+    s->summary.expert_forward_us += m.forward_us;
+    s->summary.expert_backward_us += m.backward_us;
+    s->summary.apply_us += m.apply_us;
+  }
   s->applied_by.insert(m.owners.begin(), m.owners.end());
   progress(out);
 }

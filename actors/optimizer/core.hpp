@@ -31,6 +31,9 @@ struct step_summary {
   timetable::entry entry;
   std::vector<replica_report> replicas; ///< by replica
   double gradient_norm = 0;             ///< global, before clipping; 0 unless clipping is on
+  double expert_forward_us = 0;         ///< computing times of all owners, summed
+  double expert_backward_us = 0;
+  double apply_us = 0;
 };
 
 /// Owns the schedule and the step: issues plans, collects acknowledgements, decides the clip scale. Holds no

@@ -76,7 +76,9 @@ std::function<void()> owner_core::reduction(step_state& step) {
     if (!step.applying) return;
     const auto scale = p.clip_norm > 0 ? std::min(1.0, p.clip_norm / (std::sqrt(step.squared_norm) + 1e-6))
                                        : 1.0;
+    const auto begin = now();
     parameters_.apply(*lanes[0], {p.learning_rate, scale, p.ordinal});
+    step.apply_us = now() - begin;
   };
 }
 
@@ -125,7 +127,8 @@ void owner_core::complete(step_state& step, outbox& out) {
   step.applying = false;
   step.lanes.clear();
   version_ = step.permission.step + 1;
-  out.send(settings_.reports_to, applied{settings_.term, step.permission.step, {settings_.owner}});
+  out.send(settings_.reports_to,
+           applied{settings_.term, step.permission.step, {settings_.owner}, step.forward_us, step.backward_us, step.apply_us});
   closed(step, out);
   answer_state_request(out);
   hand_over(out);

@@ -6,6 +6,7 @@
 #include "model/parameter_set.hpp"
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <vector>
@@ -19,6 +20,7 @@ struct owner_settings {
   std::uint32_t index = 0; ///< position in a plan's placement (experts)
   node_id node = 0;
   address reports_to;          ///< gets `norm_report` and `applied`
+  std::function<double()> now_us; ///< for the times in `applied` only; may be empty
   bool fresh = true;           ///< false: waits for `owner_state` before it does anything
   tick_count resend_after = 8; ///< ticks until a state on its way is sent again (see repeat_clock)
   mutations defects;
@@ -66,6 +68,9 @@ protected:
     bool awaiting_commit = false;
     bool applying = false;
     bool done = false;
+    double forward_us = 0; ///< written by jobs
+    double backward_us = 0;
+    double apply_us = 0;
 
     virtual ~step_state() = default;
   };
@@ -96,6 +101,8 @@ protected:
 
   /// The step is complete without an optimizer step (an evaluation).
   void complete_without_update(step_state& step, outbox& out);
+
+  double now() const { return settings_.now_us ? settings_.now_us() : 0; }
 
   std::uint64_t next_job() { return ++last_job_; }
 

@@ -23,6 +23,7 @@ struct router_settings {
   node_id local = 0;           ///< node of this process: its bundles share memory
   tick_count resend_after = 8; ///< ticks without an answer before a message is sent again (see repeat_clock)
   std::function<double()> now_us; ///< for the phase times in reports only; may be empty
+  std::function<void(const plan&, std::uint32_t microbatch, tensor outputs)> on_outputs; ///< of evaluations; may be empty
   mutations defects;
 };
 
@@ -137,6 +138,7 @@ private:
   std::map<std::uint64_t, tensor> dense_;     ///< parameters by version, the newest two at most
   std::map<std::uint64_t, running> jobs_;
   std::uint64_t last_job_ = 0;
+  double idle_since_us_ = 0;
   std::vector<refusal> refusals_;
 };
 

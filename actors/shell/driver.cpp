@@ -1,15 +1,22 @@
 #include "actors/shell/driver.hpp"
 
+#include "model/run_failure.hpp"
+
 #include <chrono>
 #include <thread>
 
 namespace troupe {
 
-void run_job(const workplace& place, const std::function<void()>& work) {
-  if (place.slowness <= 1) return work();
+bool run_job(const workplace& place, const std::function<void()>& work) {
   const auto begin = std::chrono::steady_clock::now();
-  work();
-  std::this_thread::sleep_for((std::chrono::steady_clock::now() - begin) * (place.slowness - 1));
+  try {
+    work();
+  } catch (const run_failure& failure) {
+    if (place.run_failed) place.run_failed(failure.reason());
+    return false;
+  }
+  if (place.slowness > 1) std::this_thread::sleep_for((std::chrono::steady_clock::now() - begin) * (place.slowness - 1));
+  return true;
 }
 
 void prepare_this_thread(const workplace& place) {

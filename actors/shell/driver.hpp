@@ -5,6 +5,8 @@
 #include "actors/shell/contracts.hpp"
 #include "actors/shell/post_office.hpp"
 
+#include "messages/error.hpp"
+
 #include <caf/actor_cast.hpp>
 #include <caf/send.hpp>
 
@@ -22,11 +24,13 @@ struct workplace {
   std::function<void()> prepare_thread;   ///< sets a thread up for computing; called before the first job in place
   double inline_flops_max = 2e8;          ///< jobs up to here run where they arrive: about a millisecond, less than a
                                           ///< hand-over to a sleeping thread is worth
+  std::function<double()> now_us;         ///< a steady clock for the times in reports, microseconds
+  std::function<void(const error&)> run_failed; ///< a job found that the run cannot go on; called on any thread
   double slowness = 1;                    ///< testing: every job takes this many times as long
 };
 
-/// Runs `work` as the workplace wants it run (slower, in tests).
-void run_job(const workplace& place, const std::function<void()>& work);
+/// Runs `work` as the workplace wants it run (slower, in tests). False: it failed, and the run with it.
+bool run_job(const workplace& place, const std::function<void()>& work);
 
 /// Prepares the calling thread once.
 void prepare_this_thread(const workplace& place);
@@ -71,14 +75,14 @@ private:
   void run(job next) {
     if (next.flops <= place_.inline_flops_max && strand_->idle()) {
       prepare_this_thread(place_);
-      run_job(place_, next.work);
+      if (!run_job(place_, next.work)) return;
       core_.finished(next.id, out_);
       // What it sends must not wait for the jobs that stand behind it.
       for (auto& letter : std::exchange(out_.messages, {})) place_.office->deliver(std::move(letter));
       return;
     }
     place_.pool->submit(strand_, {next.priority, [place = place_, self = caf::actor_cast<Handle>(self_), id = next.id, work = std::move(next.work)] {
-                                    run_job(place, work);
+                                    if (!run_job(place, work)) return;
                                     caf::anon_send(self, job_done{id});
                                   }});
   }

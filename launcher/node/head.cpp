@@ -30,10 +30,6 @@ std::string hex(std::uint64_t value) {
   return text;
 }
 
-double microseconds_now() {
-  return std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
-
 bool is_loopback(const std::string& host) {
   return host == "localhost" || host == "::1" || host.starts_with("127.");
 }
@@ -100,6 +96,7 @@ expected<void> head::hire() {
                        : nodes_expected() == 0          ? cores
                                                         : std::min(cores, options_.run.data_parallel_size);
   place_ = make_workplace(threads, c.intra_op_threads, options_.run.message_delay_ms_max, 1);
+  place_.run_failed = news_.observer().run_failed;
   config_ = std::make_unique<system_config>(threads);
   system_ = std::make_unique<caf::actor_system>(*config_);
   auto dense = factory_.make_dense(c, shape_, 0);
@@ -120,6 +117,7 @@ expected<void> head::hire() {
   dense_settings.term = term_;
   dense_settings.owner = dense_owner;
   dense_settings.reports_to = optimizer_address();
+  dense_settings.now_us = place_.now_us;
   const auto replicas = static_cast<replica_id>(options_.run.data_parallel_size);
   dense_ = spawn_dense(*system_, place_, dense_settings, std::move(*dense), replicas);
   office.enter_dense(0, dense_);
@@ -133,7 +131,8 @@ expected<void> head::hire() {
     s.replica = r;
     s.experts = c.model.experts;
     s.in_flight = options_.run.in_flight;
-    s.now_us = microseconds_now;
+    s.now_us = place_.now_us;
+    if (!options_.predictions_file.empty()) s.on_outputs = predictions_.collector();
     routers_.push_back(spawn_router(*system_, place_, s, std::move(*trunk)));
     office.enter_router(r, routers_.back());
   }
@@ -250,6 +249,8 @@ expected<std::vector<owner_parameters>> head::parameters_of(const std::map<owner
 
 expected<void> head::finish(const std::map<owner_id, tensor>& states) {
   if (auto ok = recorder_->write_bench(); !ok) return ok;
+  if (!options_.predictions_file.empty())
+    if (auto ok = predictions_.write(options_.predictions_file); !ok) return ok;
   if (!states.empty()) {
     auto parameters = parameters_of(states);
     if (!parameters) return tl::unexpected(parameters.error());

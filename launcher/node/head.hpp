@@ -3,6 +3,7 @@
 #include "launcher/node/event_writer.hpp"
 #include "launcher/node/news.hpp"
 #include "launcher/node/options.hpp"
+#include "launcher/node/predictions.hpp"
 #include "launcher/node/recorder.hpp"
 #include "launcher/node/system.hpp"
 #include "model/checkpoint/digest.hpp"
@@ -59,6 +60,7 @@ private:
   host_actor host_;
   std::vector<router_actor> routers_;
   std::unique_ptr<recorder> recorder_;
+  predictions predictions_;
   std::mutex progress_mutex_;
   std::string progress_ = "{}";                      ///< for `troupe status`, under `progress_mutex_`
   std::chrono::steady_clock::time_point begin_;

@@ -54,6 +54,9 @@ step_record record_of(const step_summary& summary) {
     r.bytes_sent += replica.bytes_sent;
     r.bytes_copied += replica.bytes_copied;
   }
+  r.phases["expert_forward"] += summary.expert_forward_us;
+  r.phases["expert_backward"] += summary.expert_backward_us;
+  r.phases["apply"] += summary.apply_us;
   std::ranges::sort(ordered, {}, &microbatch_report::microbatch);
   for (auto* m : ordered) {
     const auto weight = static_cast<double>(m->rows) / static_cast<double>(r.rows);

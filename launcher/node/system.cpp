@@ -60,6 +60,9 @@ workplace make_workplace(std::uint32_t compute_threads, std::uint32_t intra_op_t
   result.prepare_thread = [intra_op_threads] { prepare_compute_thread(intra_op_threads); };
   result.pool = std::make_shared<compute_pool>(compute_threads, result.prepare_thread);
   result.slowness = slowness;
+  result.now_us = [] {
+    return std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now().time_since_epoch()).count();
+  };
   return result;
 }
 
