@@ -3,6 +3,8 @@
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/generators/catch_generators.hpp>
 
+#include <algorithm>
+
 using namespace troupe::test;
 using namespace std::chrono_literals;
 
@@ -43,20 +45,27 @@ TEST_CASE("it learns FashionMNIST to its known accuracy", "[process][learning]")
   REQUIRE(found.back() >= 0.865);
 }
 
-TEST_CASE("top-1 routing collapses with a weak balance loss and not with a strong one", "[process][learning]") {
-  const auto dead_at_the_end = [](const std::vector<nlohmann::json>& metrics) {
-    int dead = -1;
-    for (auto& line : metrics)
-      if (line["event"] == "step") dead = line["layers"][0]["dead_experts"];
-    return dead;
-  };
-  std::vector<std::string> top_1{"--router", "switch", "--num-experts", "8", "--num-experts-per-token", "1", "--epochs", "2"};
-  auto weak = top_1;
-  weak.insert(weak.end(), {"--router-aux-loss-coef", "0.01"});
+namespace {
+
+/// Rows per expert over the test data, after two epochs of top-1 routing with gates that are not renormalised.
+std::vector<std::uint64_t> top_1_load(const std::string& coefficient, finished_process* how = nullptr) {
+  const auto metrics = train({"--router", "switch", "--num-experts", "8", "--num-experts-per-token", "1", "--epochs", "2",
+                              "--router-aux-loss-coef", coefficient},
+                             how);
+  return metrics.back()["expert_rows"][0].get<std::vector<std::uint64_t>>();
+}
+
+} // namespace
+
+TEST_CASE("top-1 routing collapses with a weak balance loss, less with a stronger one, not with a strong one",
+          "[process][learning]") {
   finished_process how;
-  REQUIRE(dead_at_the_end(train(weak, &how)) > 0);
+  const auto weak = top_1_load("0.01", &how);
+  REQUIRE(std::ranges::count(weak, 0u) >= 4);
   REQUIRE((how.output + how.errors).find("routing collapses") != std::string::npos);
-  auto strong = top_1;
-  strong.insert(strong.end(), {"--router-aux-loss-coef", "0.1"});
-  REQUIRE(dead_at_the_end(train(strong)) == 0);
+  const auto stronger = top_1_load("0.1"); // plain PyTorch keeps 3 to 5 dead experts here too (bench/reference_train.py)
+  REQUIRE(std::ranges::count(stronger, 0u) < std::ranges::count(weak, 0u));
+  REQUIRE(*std::ranges::max_element(stronger) < *std::ranges::max_element(weak));
+  const auto strong = top_1_load("0.3");
+  REQUIRE(std::ranges::count(strong, 0u) == 0);
 }
