@@ -157,9 +157,10 @@ layer_model::layer_model(const layer_settings& settings, const values& in)
   for (std::int64_t e = 0; e < expert_count_; ++e)
     experts_.push_back(make_expert(activation_, in, expert_tensors_, e));
   shared_ = std::any_of(in.begin(), in.end(), [](const auto& v) { return v.first.starts_with("shared_"); });
-  if (shared_)
-    experts_.push_back(
-      make_expert(activation_, in, expert_tensor_names(activation_, in, "shared_"), std::nullopt));
+  if (shared_) {
+    shared_tensors_ = expert_tensor_names(activation_, in, "shared_");
+    experts_.push_back(make_expert(activation_, in, shared_tensors_, std::nullopt));
+  }
   make_trunk(settings, in);
   make_dense(in);
 }
@@ -315,11 +316,11 @@ void layer_model::add_expert_gradients(values& out) {
     const auto found = numbers_of(*owners_[e].set, *owners_[e].sum);
     if (auto good = owners_[e].set->set_parameters(before); !good) throw case_error(good.error().text);
     const bool is_shared = shared_ && e + 1 == owners_.size();
-    for (const auto& name : expert_tensors_)
+    for (const auto& name : is_shared ? shared_tensors_ : expert_tensors_)
       for (const auto& t : found) {
         if (t.name != own_name(name)) continue;
         const auto data = t.value.as<double>();
-        auto& v = out["grad_" + (is_shared ? "shared_" : std::string()) + name];
+        auto& v = out["grad_" + name];
         v.shape.assign(t.value.dims().dims().begin(), t.value.dims().dims().end());
         if (!is_shared) v.shape.insert(v.shape.begin(), expert_count_);
         v.numbers.insert(v.numbers.end(), data.begin(), data.end());

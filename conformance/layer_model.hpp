@@ -66,6 +66,7 @@ private:
   std::unique_ptr<trunk_module> trunk_;
   std::vector<std::unique_ptr<expert_module>> experts_; ///< the shared one last
   std::vector<std::string> expert_tensors_;             ///< as the case names them
+  std::vector<std::string> shared_tensors_;
   std::string activation_;
   bool shared_ = false;
   std::vector<std::unique_ptr<dense_module>> dense_; ///< the gates, then the shared expert's gate

@@ -11,7 +11,7 @@ namespace troupe {
 
 namespace {
 
-constexpr int updates_max = 10000; // converges within tens; the bound is for logits of hundreds
+constexpr int updates_max = 1'000'000; // tens, or some ten thousand where epsilon makes the scale drift
 
 /// Top-k of π = c·exp(z)·r in training, of z otherwise. Gates σ(z) for k = 1, else P; not renormalised.
 template <class Real>
