@@ -180,7 +180,7 @@ coordinator_settings head::membership() const {
   s.experts = options_.config.model.experts;
   s.nodes_expected = nodes_expected();
   if (s.nodes_expected > 0) {
-    const auto f = numerics_fingerprint();
+    const auto f = own_fingerprint();
     s.fingerprint = f.hex;
     s.fingerprint_text = f.text;
   }

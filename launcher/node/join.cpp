@@ -40,7 +40,7 @@ expected<parts> read_welcome(const welcome& w, const model_factory& factory, con
 
 join_request request_of(const join_options& options) {
   join_request r;
-  const auto f = numerics_fingerprint();
+  const auto f = own_fingerprint();
   r.protocol = protocol_version;
   r.name = options.name;
   r.fingerprint = f.hex;

@@ -3,6 +3,7 @@
 #include "launcher/node/clients.hpp"
 #include "launcher/node/head.hpp"
 #include "launcher/node/join.hpp"
+#include "launcher/node/system.hpp"
 
 #include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
@@ -157,8 +158,7 @@ int node_main(int argc, char** argv, const extensions& more) {
   }
   event_writer events(head->parsed() ? a.for_head.events_fd : a.for_join.events_fd);
   if (fingerprint->parsed()) {
-    prepare_compute_thread(1);
-    const auto f = numerics_fingerprint();
+    const auto f = own_fingerprint();
     std::printf("%s  %s\n", f.hex.c_str(), f.text.c_str());
     return 0;
   }

@@ -1,7 +1,5 @@
 #include "launcher/node/system.hpp"
 
-#include "model/factory.hpp"
-
 #include <caf/init_global_meta_objects.hpp>
 #include <caf/io/middleman.hpp>
 
@@ -51,6 +49,15 @@ expected<coordinator_actor> find_coordinator(caf::actor_system& system, const en
 std::string text_of(const caf::error& e) {
   if (e.context().size() == 1 && e.context().match_element<std::string>(0)) return e.context().get_as<std::string>(0);
   return to_string(e);
+}
+
+fingerprint own_fingerprint() {
+  fingerprint result;
+  std::thread([&] {
+    prepare_compute_thread(1);
+    result = numerics_fingerprint();
+  }).join();
+  return result;
 }
 
 workplace make_workplace(std::uint32_t compute_threads, std::uint32_t intra_op_threads, std::uint32_t delay_ms_max,
