@@ -78,7 +78,9 @@ void router_core::receive(const batch& b, outbox& out) {
 }
 
 void router_core::receive(const dense_parameters& m, outbox& out) {
-  if (!term_holds(m.term) || m.version < step_) return;
+  if (!term_holds(m.term)) return;
+  newest_dense_ = std::max(newest_dense_, m.version);
+  if (m.version < step_) return;
   dense_.try_emplace(m.version, m.value);
   advance(out);
 }
@@ -370,8 +372,7 @@ void router_core::tick(outbox& out) {
   for (auto& [number, s] : steps_) {
     for (auto& m : s.micros) resend(m->waiting_for, out);
     resend(s.unconfirmed, out);
-    if (number + 1 == step_ && !dense_.contains(step_)) resend(s.lane_gradients, out);
-    if (number == step_) resend(s.lane_gradients, out);
+    if (newest_dense_ <= number) resend(s.lane_gradients, out); // the dense part has not done the step yet
   }
 }
 

@@ -136,6 +136,7 @@ private:
   std::uint64_t step_ = 0;                    ///< the step at work
   std::map<std::uint64_t, step_state> steps_; ///< step-2 … step+1
   std::map<std::uint64_t, tensor> dense_;     ///< parameters by version, the newest two at most
+  std::uint64_t newest_dense_ = 0;            ///< newest version of the parameters heard of
   std::map<std::uint64_t, running> jobs_;
   std::uint64_t last_job_ = 0;
   double idle_since_us_ = 0;

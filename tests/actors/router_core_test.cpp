@@ -213,6 +213,25 @@ TEST_CASE("a replica without work in a step passes it without its parameters", "
   CHECK(sent<dispatch>(give_and_run(f.core, f.rows(1, 0))).size() == 2);
 }
 
+TEST_CASE("a replica that has passed a step without work still repeats its lanes of the step before", "[unit]") {
+  fixture f;
+  give(f.core, step(0, {0}));
+  auto idle = step(1, {0});
+  idle.microbatches[0].replica = 1;
+  give(f.core, idle);
+  give(f.core, parameters(0));
+  const auto out = answer_all(f, give_and_run(f.core, f.rows(0, 0)));
+  CHECK(sent<dense_gradient>(out).size() == 1);
+  CHECK(sent<replica_report>(out).size() == 2);
+  outbox later;
+  for (int i = 0; i < 2; ++i) f.core.tick(later);
+  CHECK(sent<dense_gradient>(later).size() == 1);
+  give(f.core, parameters(1)); // the dense part has it
+  outbox quiet;
+  for (int i = 0; i < 40; ++i) f.core.tick(quiet);
+  CHECK(sent<dense_gradient>(quiet).empty());
+}
+
 TEST_CASE("an evaluation runs forward only and its lanes carry no gradient", "[unit]") {
   fixture f;
   auto p = step(0, {0});
