@@ -102,7 +102,7 @@ void expert_core::receive(const expert_backward& m, outbox& out) {
     return refuse(m.id, "[expert] wrong version: no such work at this expert", out);
   auto& micro = step->micros[m.id.microbatch];
   const auto repeated = micro.at == progress::backwarding || micro.at == progress::backwarded;
-  if (repeated && settings().defects.apply_duplicates && !step->reduced) return fold_again(*step, m.id, out);
+  if (repeated && settings().defects.apply_duplicates && !step->reduced) fold_again(*step, m.id, out);
   if (repeated) {
     if (micro.input_wanted && micro.at == progress::backwarded)
       out.send(settings().reports_to, expert_input_gradient{m.id, settings().owner, micro.input_gradient});
