@@ -17,7 +17,7 @@ constexpr std::size_t mail_max = 256; ///< from actors of the same node; they ar
 } // namespace
 
 cluster::cluster(const scenario& s, expectations& watch, std::ostream* trace)
-  : scenario_(s), watch_(watch), trace_(trace), network_(s, events_, [this](const auto& p) { deliver(p); }),
+  : scenario_(s), watch_(watch), trace_(trace), network_(s, events_, [this](const auto& p) { arrive(p); }),
     draw_(mix(s.seed, word{3})) {
   // nop
 }
@@ -88,14 +88,38 @@ void cluster::start() {
 
 /// Carries out what a core wants done, and checks what can be checked at once.
 void cluster::flush(actor& a) {
-  auto out = std::exchange(out_, {});
-  for (auto& change : out.experts) change_expert(a.self.index, change);
-  for (auto& letter : out.messages) send(a, std::move(letter));
-  for (auto& job : out.jobs) {
-    a.jobs.push_back(std::move(job));
-    if (a.jobs.size() == 1) start_job(a);
-  }
   if (a.observe) a.observe();
+  while (!out_.empty()) {
+    auto out = std::exchange(out_, {});
+    for (auto& change : out.experts) change_expert(a.self.index, change);
+    for (auto& letter : out.messages) send(a, std::move(letter));
+    for (auto& job : out.jobs) run_job(a, std::move(job));
+  }
+}
+
+/// As shells do, computes in place if nothing waits and the job is small, and queues it otherwise.
+void cluster::run_job(actor& a, job next) {
+  if (a.jobs.empty() && draw_.chance(scenario_.small_jobs)) {
+    next.work();
+    a.finished(next.id, out_);
+    if (a.observe) a.observe();
+    for (auto& letter : std::exchange(out_.messages, {})) send(a, std::move(letter));
+    return;
+  }
+  a.jobs.push_back(std::move(next));
+  if (a.jobs.size() == 1) start_job(a);
+}
+
+/// Lets `what` happen when everything that is in the actor's mailbox now has been delivered, if it still lives then.
+void cluster::mail(actor& a, std::function<void(actor&)> what) {
+  a.mailbox_time = std::max(a.mailbox_time, now() + draw_.below(3));
+  bound(++a.mail, mail_max, "mail", a.self);
+  events_.at(a.mailbox_time, [this, who = a.self, life = a.life, what = std::move(what)] {
+    auto* receiver = find(who);
+    if (receiver == nullptr || receiver->life != life) return;
+    --receiver->mail;
+    what(*receiver);
+  });
 }
 
 void cluster::send(actor& from, envelope letter) {
@@ -106,15 +130,7 @@ void cluster::send(actor& from, envelope letter) {
   if (from.at == place_of(letter.to, scenario_)) {
     auto* to = find(letter.to);
     if (to == nullptr) return note("   " + to_string(letter.to) + " is gone");
-    to->mailbox_time = std::max(to->mailbox_time, now() + draw_.below(3));
-    bound(++to->mail, mail_max, "mail", to->self);
-    events_.at(to->mailbox_time, [this, p, life = to->life] {
-      auto* receiver = find(p->to);
-      if (receiver == nullptr || receiver->life != life) return;
-      --receiver->mail;
-      deliver(p);
-    });
-    return;
+    return mail(*to, [this, p](actor&) { deliver(p); });
   }
   if (scenario_.wire) {
     auto decoded = through_wire(p->body);
@@ -125,6 +141,13 @@ void cluster::send(actor& from, envelope letter) {
     note("   lost: " + to_string(lost.from) + " -> " + to_string(lost.to) + "  "
          + to_string(lost.body, current_term));
   });
+}
+
+/// From the network: behind what is in the mailbox already.
+void cluster::arrive(const std::shared_ptr<const network::parcel>& p) {
+  auto* to = find(p->to);
+  if (to == nullptr || to->mailbox_time <= now()) return deliver(p);
+  events_.at(to->mailbox_time, [this, p] { deliver(p); });
 }
 
 void cluster::deliver(const std::shared_ptr<const network::parcel>& p) {
@@ -139,7 +162,8 @@ void cluster::deliver(const std::shared_ptr<const network::parcel>& p) {
   flush(*to);
 }
 
-/// Runs the first job of the queue. Its work happens at one end or the other of the time it takes.
+/// Runs the first job of the queue. Its work happens at one end or the other of the time it takes; the notice that it has
+/// finished goes through the mailbox, so that a later job, done in place, may overtake it.
 void cluster::start_job(actor& a) {
   auto time = draw_.between(1, scenario_.job_max);
   if (scenario_.slow && a.at == *scenario_.slow) time *= 5;
@@ -149,11 +173,12 @@ void cluster::start_job(actor& a) {
     auto* worker = find(who);
     if (worker == nullptr || worker->life != life) return;
     if (!early) worker->jobs.front().work();
-    const auto id = worker->jobs.front().id;
+    mail(*worker, [this, id = worker->jobs.front().id](actor& owner) {
+      owner.finished(id, out_);
+      flush(owner);
+    });
     worker->jobs.pop_front();
     if (!worker->jobs.empty()) start_job(*worker);
-    worker->finished(id, out_);
-    flush(*worker);
   });
 }
 

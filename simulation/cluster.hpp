@@ -53,7 +53,10 @@ private:
   std::function<void(const address&, const message&)> stray();
   void flush(actor& a);
   void send(actor& from, envelope letter);
+  void mail(actor& a, std::function<void(actor&)> what);
+  void arrive(const std::shared_ptr<const network::parcel>& p);
   void deliver(const std::shared_ptr<const network::parcel>& p);
+  void run_job(actor& a, job next);
   void start_job(actor& a);
   void tick_later(actor& a);
   void change_expert(node_id node, const expert_change& change);

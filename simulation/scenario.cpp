@@ -80,6 +80,7 @@ scenario draw_scenario(word seed, const scenario_wishes& wishes) {
   s.learn_inputs = draw.chance(0.3);
   s.wire = draw.chance(0.25);
   s.job_max = draw.between(1, 16);
+  s.small_jobs = draw.chance(0.5) ? draw.fraction() : 0;
   if (draw.chance(0.25)) s.slow = static_cast<node_id>(draw.between(0, 4));
   if (wishes.layers) s.layers = *wishes.layers;
   if (wishes.in_flight) s.in_flight = *wishes.in_flight;

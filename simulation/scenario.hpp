@@ -50,6 +50,7 @@ struct scenario {
   network_faults network;
   std::vector<membership_event> membership;
   instant job_max = 8;         ///< longest job
+  double small_jobs = 0;       ///< share of jobs that are done in place if none waits
   std::optional<node_id> slow; ///< this node's jobs take five times as long
   tick_count resend_after = 4;
   mutations defects;
