@@ -110,7 +110,8 @@ void cluster::run_job(actor& a, job next) {
   if (a.jobs.size() == 1) start_job(a);
 }
 
-/// Lets `what` happen when everything that is in the actor's mailbox now has been delivered, if it still lives then.
+/// Lets `what` happen when everything that is in the actor's mailbox now has been delivered, if it still
+/// lives then.
 void cluster::mail(actor& a, std::function<void(actor&)> what) {
   a.mailbox_time = std::max(a.mailbox_time, now() + draw_.below(3));
   bound(++a.mail, mail_max, "mail", a.self);
@@ -138,6 +139,7 @@ void cluster::send(actor& from, envelope letter) {
     p->body = std::move(*decoded);
   }
   network_.send(p, [this](const network::parcel& lost) {
+    if (trace_ == nullptr) return;
     note("   lost: " + to_string(lost.from) + " -> " + to_string(lost.to) + "  "
          + to_string(lost.body, current_term));
   });
@@ -162,8 +164,8 @@ void cluster::deliver(const std::shared_ptr<const network::parcel>& p) {
   flush(*to);
 }
 
-/// Runs the first job of the queue. Its work happens at one end or the other of the time it takes; the notice that it has
-/// finished goes through the mailbox, so that a later job, done in place, may overtake it.
+/// Runs the first job of the queue. Its work happens at one end or the other of the time it takes; the notice
+/// that it has finished goes through the mailbox, so that a later job, done in place, may overtake it.
 void cluster::start_job(actor& a) {
   auto time = draw_.between(1, scenario_.job_max);
   if (scenario_.slow && a.at == *scenario_.slow) time *= 5;

@@ -9,8 +9,8 @@ namespace {
 
 constexpr std::uint64_t never = ~std::uint64_t{0};
 
-/// The coordinator's first placement, in force from step 0 on. Whoever lives somewhere under it was born there: this,
-/// not the step, tells new experts from moved ones, since plan 1 may come before plan 0.
+/// The coordinator's first placement, in force from step 0 on. Whoever lives somewhere under it was born
+/// there: this, not the step, tells new experts from moved ones, since plan 1 may come before plan 0.
 constexpr std::uint64_t first_placement = 1;
 
 } // namespace
@@ -225,7 +225,8 @@ void host_core::receive(const owner_state& m, outbox& out) {
     out.send(expert_address(settings_.node, m.owner), m);
     return;
   }
-  if (!steps_.empty() && m.version + 2 <= steps_.rbegin()->first) return; // of an earlier stay, long taken over
+  if (!steps_.empty() && m.version + 2 <= steps_.rbegin()->first)
+    return; // of an earlier stay, long taken over
   // Its plan is not here yet. A state that comes twice is kept once.
   std::erase_if(early_states_, [&](const owner_state& s) { return s.owner == m.owner; });
   early_states_.push_back(m);

@@ -71,13 +71,14 @@ void expert_core::start_forward(expert_step& step, const expert_forward& m, outb
   micro.bundle_pairs = m.indices.rows();
   const auto id = next_job();
   jobs_[id] = {m.id.step, m.id.microbatch, false, false};
-  out.post({id, priority_of(m.id.step, m.id.microbatch, m.id.layer), flops(micro.rows), [this, &step, &micro, m] {
-              const auto begin = now();
-              auto result = module_.forward({m.rows, m.indices, m.begin, m.end}, m.keep);
-              micro.output = std::move(result.output);
-              micro.tape = std::move(result.tape);
-              step.forward_us += now() - begin;
-            }});
+  out.post(
+    {id, priority_of(m.id.step, m.id.microbatch, m.id.layer), flops(micro.rows), [this, &step, &micro, m] {
+       const auto begin = now();
+       auto result = module_.forward({m.rows, m.indices, m.begin, m.end}, m.keep);
+       micro.output = std::move(result.output);
+       micro.tape = std::move(result.tape);
+       step.forward_us += now() - begin;
+     }});
 }
 
 void expert_core::forward_finished(expert_step& step, std::uint32_t microbatch, outbox& out) {

@@ -37,7 +37,7 @@ private:
     progress at = progress::idle;
     std::unique_ptr<expert_tape> tape;
     std::uint32_t rows = 0;
-    std::int64_t bundle_rows = 0;  ///< of the whole bundle: the gradient must have as many
+    std::int64_t bundle_rows = 0; ///< of the whole bundle: the gradient must have as many
     std::int64_t bundle_pairs = 0;
     tensor output;
     tensor input_gradient;

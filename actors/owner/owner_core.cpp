@@ -127,8 +127,12 @@ void owner_core::complete(step_state& step, outbox& out) {
   step.applying = false;
   step.lanes.clear();
   version_ = step.permission.step + 1;
-  out.send(settings_.reports_to,
-           applied{settings_.term, step.permission.step, {settings_.owner}, step.forward_us, step.backward_us, step.apply_us});
+  out.send(settings_.reports_to, applied{settings_.term,
+                                         step.permission.step,
+                                         {settings_.owner},
+                                         step.forward_us,
+                                         step.backward_us,
+                                         step.apply_us});
   closed(step, out);
   answer_state_request(out);
   hand_over(out);
@@ -156,7 +160,8 @@ void owner_core::send_state(outbox& out) const {
 
 void owner_core::receive(const owner_state& s, outbox& out) {
   if (!term_holds(s.term)) return;
-  // A state that comes late, from an earlier stay on this node, has no plan here. One that is early comes again.
+  // A state that comes late, from an earlier stay on this node, has no plan here. One that is early comes
+  // again.
   if (awaiting_state_ && find(s.version) == nullptr) return;
   out.send(coordinator_address(), state_received{settings_.term, settings_.owner, s.version, s.from});
   if (!awaiting_state_) return; // a repeat
@@ -183,7 +188,8 @@ void owner_core::receive(const state_request& r, outbox& out) {
 
 void owner_core::answer_state_request(outbox& out) {
   if (awaiting_state_ || requested_version_ != version_ || handed_over(version_)) return;
-  if (auto* step = find(version_); step != nullptr && step->reduced) return; // too late: the parameters are changing
+  if (auto* step = find(version_); step != nullptr && step->reduced)
+    return; // too late: the parameters are changing
   out.send(coordinator_address(), owner_state{settings_.term, settings_.owner, version_, collected,
                                               settings_.node, parameters_.save()});
 }

@@ -19,10 +19,10 @@ struct owner_settings {
   owner_id owner;
   std::uint32_t index = 0; ///< position in a plan's placement (experts)
   node_id node = 0;
-  address reports_to;          ///< gets `norm_report` and `applied`
+  address reports_to;             ///< gets `norm_report` and `applied`
   std::function<double()> now_us; ///< for the times in `applied` only; may be empty
-  bool fresh = true;           ///< false: waits for `owner_state` before it does anything
-  tick_count resend_after = 8; ///< ticks until a state on its way is sent again (see repeat_clock)
+  bool fresh = true;              ///< false: waits for `owner_state` before it does anything
+  tick_count resend_after = 8;    ///< ticks until a state on its way is sent again (see repeat_clock)
   mutations defects;
 };
 

@@ -23,7 +23,8 @@ struct router_settings {
   node_id local = 0;           ///< node of this process: its bundles share memory
   tick_count resend_after = 8; ///< ticks without an answer before a message is sent again (see repeat_clock)
   std::function<double()> now_us; ///< for the phase times in reports only; may be empty
-  std::function<void(const plan&, std::uint32_t microbatch, tensor outputs)> on_outputs; ///< of evaluations; may be empty
+  std::function<void(const plan&, std::uint32_t microbatch, tensor outputs)> on_outputs; ///< of evaluations;
+                                                                                         ///< may be empty
   mutations defects;
 };
 
