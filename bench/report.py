@@ -1,10 +1,10 @@
 """The tables of `run`: throughput, bars, phases of troupe, and the state of the machine."""
 import statistics
 
-from candidates import BARS
+from candidates import BARS, all_candidates
 
 PHASES = ("route", "pack", "wire", "expert_forward", "combine", "loss", "backward", "apply", "plan")
-OTHERS_PERCENT_MAX = 5.0
+OTHERS_PERCENT_MAX = 10.0
 GROUP_TEXT = {"process": "best PyTorch process", "rpc": "best RPC variant"}
 
 
@@ -25,9 +25,15 @@ def summarise(runs):
     return result
 
 
-def judge(summary, candidates, batches):
-    """One record per bar: ratio of medians, and PASS, MISS or NOT MEASURED with the reason."""
-    groups = {candidate.name: candidate.group for candidate in candidates}
+def disturbed(samples):
+    """Other programs were busy during more than half of the runs: two-thread programs suffer most, so no ratio can be trusted."""
+    values = [sample["others_percent"] for sample in samples if "others_percent" in sample]
+    return 2 * sum(value > OTHERS_PERCENT_MAX for value in values) > len(values)
+
+
+def judge(summary, batches, busy):
+    """One record per bar: ratio of medians, and PASS, MISS, UNPROVEN (reached, but a rival is missing or the machine was busy) or NOT MEASURED."""
+    groups = {candidate.name: candidate.group for candidate in all_candidates()}
     result = []
     for bar in BARS:
         if bar.batch not in batches:
@@ -45,6 +51,9 @@ def judge(summary, candidates, batches):
                 "verdict": "PASS" if ratio >= bar.factor else "MISS", "ratio": round(ratio, 3), "best": best,
                 "samples_per_second": mine, "best_samples_per_second": rivals[best],
             }
+            absent = [name for name, group in groups.items() if group == bar.group and name not in rivals]
+            if record["verdict"] == "PASS" and (absent or busy):
+                record |= {"verdict": "UNPROVEN", "why": f"not measured: {', '.join(absent)}" if absent else "other programs were busy"}
         result.append(record)
     return result
 
@@ -76,6 +85,7 @@ def bar_table(verdicts):
         else:
             lines.append(
                 f"{head}  got {v['ratio']:.2f}x  ({v['samples_per_second'] / 1e3:.1f}k / {v['best_samples_per_second'] / 1e3:.1f}k {v['best']})"
+                + (f"  {v['why']}" if "why" in v else "")
             )
     return lines
 
