@@ -28,6 +28,7 @@ function(troupe_internal_program name)
   cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "SOURCES;LINK")
   add_executable(${name} ${arg_SOURCES})
   target_include_directories(${name} PRIVATE ${CMAKE_SOURCE_DIR})
+  set_target_properties(${name} PROPERTIES UNITY_BUILD OFF) # tests repeat each other's local names
   target_link_libraries(${name} PRIVATE troupe::flags ${arg_LINK})
 endfunction()
 
