@@ -81,7 +81,7 @@ void host_core::receive(const plan& p, outbox& out) {
     report_applied(known->second, out);
   } else {
     settle_residents(p, out);
-    steps_.emplace(p.step, step_book{p, mine(p), {}, {}});
+    steps_.emplace(p.step, step_book{p, mine(p), {}, {}, {}});
   }
   for (auto& [owner, time] : residents_)
     if (time.begin <= p.step) out.send(expert_address(settings_.node, owner), p);
