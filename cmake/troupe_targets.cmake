@@ -1,9 +1,10 @@
 # One function per kind of target, so that the lists in the folders only name what is theirs.
 
-# troupe_library(NAME SOURCES file... [SCHEMAS file.capnp...] [PUBLIC target...] [PRIVATE target...])
+# troupe_library(NAME SOURCES file... [SCHEMAS file.capnp...] [PUBLIC target...] [PRIVATE target...] [SEPARATE file...])
 # Makes the static library troupe_NAME with the alias troupe::NAME. Includes are relative to the repository's root.
+# The sanitizer builds compile sources in batches; SEPARATE names those whose local names clash with another file's.
 function(troupe_library name)
-  cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "SOURCES;SCHEMAS;PUBLIC;PRIVATE")
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "SOURCES;SCHEMAS;PUBLIC;PRIVATE;SEPARATE")
   set(target troupe_${name})
   add_library(${target} STATIC ${arg_SOURCES})
   add_library(troupe::${name} ALIAS ${target})
@@ -12,6 +13,9 @@ function(troupe_library name)
                                               $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}/troupe>)
   target_compile_features(${target} PUBLIC cxx_std_20)
   target_link_libraries(${target} PUBLIC ${arg_PUBLIC} PRIVATE troupe::flags ${arg_PRIVATE})
+  if(arg_SEPARATE)
+    set_source_files_properties(${arg_SEPARATE} PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
+  endif()
   if(arg_SCHEMAS)
     troupe_add_schemas(${target} ${arg_SCHEMAS})
   endif()
@@ -30,6 +34,9 @@ function(troupe_internal_program name)
   target_include_directories(${name} PRIVATE ${CMAKE_SOURCE_DIR})
   set_target_properties(${name} PROPERTIES UNITY_BUILD OFF) # tests repeat each other's local names
   target_link_libraries(${name} PRIVATE troupe::flags ${arg_LINK})
+  if(TROUPE_SANITIZE)
+    target_compile_options(${name} PRIVATE -O0) # assertions and options expand to much code: half the time to compile
+  endif()
 endfunction()
 
 # troupe_tests(NAME SOURCES file... [LINK target...] [PROPERTIES property value...])
@@ -37,9 +44,6 @@ endfunction()
 function(troupe_tests name)
   cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "SOURCES;LINK;PROPERTIES")
   troupe_internal_program(${name} SOURCES ${arg_SOURCES} LINK ${arg_LINK} Catch2::Catch2WithMain)
-  if(TROUPE_SANITIZE)
-    target_compile_options(${name} PRIVATE -O0) # assertions expand to much code: half the time to compile
-  endif()
   string(REGEX REPLACE "^troupe-tests-" "" label ${name})
   catch_discover_tests(${name} DISCOVERY_MODE PRE_TEST TEST_PREFIX "${label}: "
                        PROPERTIES LABELS ${label} TIMEOUT 300 ${arg_PROPERTIES})
