@@ -10,6 +10,7 @@ import lists
 import names
 import readmes
 import sizes
+import test_names
 
 
 class Checks(unittest.TestCase):
@@ -83,6 +84,10 @@ class Checks(unittest.TestCase):
                  "model/data/b.cpp": ""}
         self.assertEqual(self.problems(lists.check, files), [])
         self.one(lists.check, files | {"model/data/c.cpp": ""}, "model/data/c.cpp")
+
+    def test_a_bracket_in_the_name_of_a_test_is_found(self):
+        self.one(test_names.check, {"tests/a.cpp": 'TEST_CASE("in [0, 1)", "[unit]") {\n}\n'}, "in [0, 1)")
+        self.assertEqual(self.problems(test_names.check, {"tests/a.cpp": 'TEST_CASE("a, b", "[unit]") {\n}\n'}), [])
 
     def test_an_untidy_source_is_found(self):
         style = {".clang-format": "BasedOnStyle: LLVM\n"}

@@ -39,7 +39,7 @@ TEST_CASE("words and 64-bit draws are parts of the same blocks, in order", "[uni
     CHECK(s.bits(i) == (std::uint64_t{s.word(2 * i)} | (std::uint64_t{s.word(2 * i + 1)} << 32)));
 }
 
-TEST_CASE("uniform numbers have the moments of [0, 1) and normal ones those of N(0, 1)", "[unit]") {
+TEST_CASE("uniform numbers have the moments of 0 to 1 and normal ones those of N(0, 1)", "[unit]") {
   constexpr std::size_t n = 200000;
   std::vector<double> u(n), z(n);
   philox_stream(5, "uniform").fill_uniform<double>(u);
