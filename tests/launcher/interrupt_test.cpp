@@ -16,10 +16,10 @@ struct run_under_way {
 };
 
 run_under_way start_run(const std::string& head) {
-  auto launcher = start_troupe({"train", "--nodes", "2"}, {{"FAKE_HEAD", head}});
+  auto launcher = start_troupe({"train", "--nodes", "2", "--log-interval", "50"}, {{"FAKE_HEAD", head}});
   auto children = wait_for_children(launcher, 3);
   REQUIRE(children.size() == 3);
-  REQUIRE(launcher.wait_for_output("Step 200 ", patience));
+  REQUIRE(launcher.wait_for_output("Step 250 ", patience));
   return {std::move(launcher), std::move(children)};
 }
 

@@ -23,10 +23,10 @@ bool has_line(const std::string& text, const std::string& line) {
 
 /// Ends the run's process `word`, and expects the run to end with one line that names it.
 void expect_end_after_loss(const std::string& word, int signal, const std::string& named) {
-  auto launcher = start_troupe({"train", "--nodes", "2"}, {{"FAKE_HEAD", "wait"}});
+  auto launcher = start_troupe({"train", "--nodes", "2", "--log-interval", "50"}, {{"FAKE_HEAD", "wait"}});
   const auto children = wait_for_children(launcher, 3);
   REQUIRE(children.size() == 3);
-  REQUIRE(launcher.wait_for_output("Step 200 ", patience));
+  REQUIRE(launcher.wait_for_output("Step 250 ", patience));
   ::kill(child_with(children, word), signal);
   const auto status = launcher.wait(milliseconds(3000)); // the promise: the run ends within 3 s
   REQUIRE(status == exit_status{1, 0});
