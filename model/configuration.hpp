@@ -27,26 +27,27 @@ struct loss_option {
   bool operator==(const loss_option&) const = default;
 };
 
-/// How tokens choose experts. Each router reads the options that it knows and refuses what cannot go together.
+/// How tokens choose experts. Each router reads the options that it knows and refuses what cannot go
+/// together.
 struct router_options {
   std::string name = "softmax";
   std::uint32_t experts_per_token = 2;
   bool renormalise = true;
-  double scale = 1;                      ///< sigmoid_bias, group_limited
-  double bias_update_rate = 1e-3;        ///< sigmoid_bias
-  std::uint32_t groups = 1;              ///< group_limited: n_group
-  std::uint32_t groups_kept = 1;         ///< group_limited: topk_group
-  std::string base = "sigmoid";          ///< group_limited: sigmoid | softmax
-  std::string group_mask = "neg_inf";    ///< group_limited: neg_inf | zero
-  double noise_floor = 1e-2;             ///< noisy_top_k
-  std::string second = "random";         ///< gshard: random | threshold | gumbel | all
-  double second_threshold = 0.2;         ///< gshard
+  double scale = 1;                   ///< sigmoid_bias, group_limited
+  double bias_update_rate = 1e-3;     ///< sigmoid_bias
+  std::uint32_t groups = 1;           ///< group_limited: n_group
+  std::uint32_t groups_kept = 1;      ///< group_limited: topk_group
+  std::string base = "sigmoid";       ///< group_limited: sigmoid | softmax
+  std::string group_mask = "neg_inf"; ///< group_limited: neg_inf | zero
+  double noise_floor = 1e-2;          ///< noisy_top_k
+  std::string second = "random";      ///< gshard: random | threshold | gumbel | all
+  double second_threshold = 0.2;      ///< gshard
   double sinkhorn_tolerance = 1e-4;
   double sinkhorn_epsilon = 1e-8;
-  double choice_capacity_factor = 2;     ///< expert_choice
-  std::uint64_t hash_seed = 0;           ///< hash
-  std::string capacity_policy = "none";  ///< none | probs | token_major | choice_major | bpr | random
-  double capacity_factor = 1.25;         ///< training
+  double choice_capacity_factor = 2;    ///< expert_choice
+  std::uint64_t hash_seed = 0;          ///< hash
+  std::string capacity_policy = "none"; ///< none | probs | token_major | choice_major | bpr | random
+  double capacity_factor = 1.25;        ///< training
   double capacity_factor_eval = 2.0;
   std::uint32_t capacity_minimum = 0;
   bool renormalise_after_drop = false;
@@ -56,32 +57,33 @@ struct router_options {
 };
 
 struct model_options {
-  std::string task = "classify";         ///< classify (cross-entropy) | mean_square (mean of y², for conformance)
+  std::string task = "classify"; ///< classify (cross-entropy) | mean_square (mean of y², for conformance)
   std::uint32_t experts = 4;
   std::int64_t expert_hidden_size = 64;
-  std::string expert_kind = "mlp";       ///< mlp: W2·act(W1·x), or a name that the program added
+  std::string expert_kind = "mlp";        ///< mlp: W2·act(W1·x), or a name that the program added
   std::string expert_activation = "relu"; ///< relu | silu | gelu | swiglu (three matrices)
   bool expert_bias = true;
-  bool learn_inputs = false;             ///< the inputs themselves are parameters of the dense part (conformance, embeddings)
-  std::string precision = "f32";         ///< f32 | f64
+  bool learn_inputs = false;     ///< the inputs themselves are parameters of the dense part (conformance,
+                                 ///< embeddings)
+  std::string precision = "f32"; ///< f32 | f64
   router_options router;
 
   bool operator==(const model_options&) const = default;
 };
 
 struct optimizer_options {
-  std::string name = "adam";             ///< sgd | adam | adamw
+  std::string name = "adam"; ///< sgd | adam | adamw
   double learning_rate = 2e-3;
-  std::string schedule = "linear";       ///< constant | linear | cosine: to min_learning_rate over the run
-  std::uint64_t warmup_steps = 0;        ///< linear from 0
+  std::string schedule = "linear"; ///< constant | linear | cosine: to min_learning_rate over the run
+  std::uint64_t warmup_steps = 0;  ///< linear from 0
   double min_learning_rate = 0;
-  double momentum = 0;                   ///< sgd
+  double momentum = 0; ///< sgd
   double beta1 = 0.9;
   double beta2 = 0.999;
   double epsilon = 1e-8;
-  double weight_decay = 0;               ///< adamw: decoupled; sgd, adam: L2
-  double clip_norm = 0;                  ///< global norm; 0: off
-  std::string clip_scope = "global";     ///< global | local (router by its own norm, each expert by its own)
+  double weight_decay = 0;           ///< adamw: decoupled; sgd, adam: L2
+  double clip_norm = 0;              ///< global norm; 0: off
+  std::string clip_scope = "global"; ///< global | local (router by its own norm, each expert by its own)
 
   bool operator==(const optimizer_options&) const = default;
 };
@@ -91,7 +93,7 @@ struct schedule_options {
   std::uint64_t batch_size = 64;
   std::uint32_t num_microbatches = 1;
   std::uint32_t lanes = 1;
-  std::uint64_t epochs = 1;              ///< used when max_steps is 0
+  std::uint64_t epochs = 1; ///< used when max_steps is 0
   std::uint64_t max_steps = 0;
   std::uint64_t eval_batch_size = 1000;
   std::uint64_t eval_interval_epochs = 0; ///< 0: only at the end
@@ -100,23 +102,24 @@ struct schedule_options {
   bool operator==(const schedule_options&) const = default;
 };
 
-/// What the trained weights are a function of, together with the numerics of the build. Its hash is compared at join.
+/// What the trained weights are a function of, together with the numerics of the build. Its hash is compared
+/// at join.
 struct configuration {
   data_options data;
   model_options model;
   optimizer_options optimizer;
   schedule_options schedule;
-  std::uint32_t intra_op_threads = 1;    ///< threads of one matrix product; one number per run
+  std::uint32_t intra_op_threads = 1; ///< threads of one matrix product; one number per run
 
   bool operator==(const configuration&) const = default;
 };
 
 /// How a run is carried out. Changes the time it takes, never the weights.
 struct run_options {
-  std::uint32_t nodes = 0;               ///< local node processes to spawn; 0: all in one process
-  std::uint32_t data_parallel_size = 1;  ///< router replicas
-  std::uint32_t in_flight = 2;           ///< microbatches in flight per replica
-  std::uint32_t compute_threads = 0;     ///< per process; 0: chosen from cores and nodes
+  std::uint32_t nodes = 0;                ///< local node processes to spawn; 0: all in one process
+  std::uint32_t data_parallel_size = 1;   ///< router replicas
+  std::uint32_t in_flight = 2;            ///< microbatches in flight per replica
+  std::uint32_t compute_threads = 0;      ///< per process; 0: chosen from cores and nodes
   std::uint32_t message_delay_ms_max = 0; ///< testing: random delivery delays
 
   bool operator==(const run_options&) const = default;
@@ -131,7 +134,8 @@ expected<run_options> run_options_from_json(const std::string& text);
 /// SHA-256 of the canonical JSON, hex.
 std::string hash_of(const configuration& config);
 
-/// Refuses impossible values and combinations with one line that names the option, what was got and what is allowed.
+/// Refuses impossible values and combinations with one line that names the option, what was got and what is
+/// allowed.
 expected<void> validate(const configuration& config);
 expected<void> validate(const configuration& config, const run_options& options);
 

@@ -42,10 +42,14 @@ struct coordinator_state {
         check_collection();
       },
       [this](const state_received& m) {
-        if (m.to == collected) staff.initial_states.erase(m.owner);
-        else take(m);
+        if (m.to == collected)
+          staff.initial_states.erase(m.owner);
+        else
+          take(m);
       },
-      [this](const refusal& m) { observer.run_failed({error_code::internal, m.reason}); },
+      [this](const refusal& m) {
+        observer.run_failed({error_code::internal, m.reason});
+      },
       [this](const collect_states& m) {
         collecting = m.version;
         request_states();
@@ -124,7 +128,8 @@ struct coordinator_state {
   void send_initial_states() {
     if (!core.started()) return;
     for (auto& [owner, state] : staff.initial_states) {
-      const auto index = owner.layer * (core.placement().size() / std::max<std::size_t>(1, layers())) + owner.expert;
+      const auto index = owner.layer * (core.placement().size() / std::max<std::size_t>(1, layers()))
+                         + owner.expert;
       const auto node = core.placement()[index];
       office->deliver({host_address(node), owner_state{term, owner, 0, node, collected, state}});
     }
@@ -138,7 +143,8 @@ struct coordinator_state {
 
   void request_states() {
     if (!collecting) return;
-    for (auto& host : office->hosts()) self->send(host, state_request{term, *collecting}); // this process's too
+    for (auto& host : office->hosts())
+      self->send(host, state_request{term, *collecting}); // this process's too
     office->deliver({dense_address(0), state_request{term, *collecting}});
   }
 
@@ -150,14 +156,19 @@ struct coordinator_state {
   }
 
   std::string status() const {
-    auto result = staff.status ? nlohmann::ordered_json::parse(staff.status()) : nlohmann::ordered_json::object();
+    auto result = staff.status ? nlohmann::ordered_json::parse(staff.status())
+                               : nlohmann::ordered_json::object();
     auto& nodes = result["nodes"] = nlohmann::ordered_json::array();
     for (auto& [id, n] : core.nodes()) {
       auto experts = nlohmann::ordered_json::array(); // layer · experts per layer + expert
       for (std::size_t i = 0; i < core.placement().size(); ++i)
         if (core.placement()[i] == id) experts.push_back(i);
-      nodes.push_back({{"node", id}, {"name", n.name}, {"place", n.place}, {"state", to_string(n.state)},
-                       {"compute_threads", n.compute_threads}, {"experts", experts}});
+      nodes.push_back({{"node", id},
+                       {"name", n.name},
+                       {"place", n.place},
+                       {"state", to_string(n.state)},
+                       {"compute_threads", n.compute_threads},
+                       {"experts", experts}});
     }
     result["placement"] = core.placement();
     return result.dump();
@@ -181,8 +192,9 @@ struct coordinator_state {
 
 } // namespace
 
-coordinator_actor spawn_coordinator(caf::actor_system& system, const workplace& place, coordinator_settings settings,
-                                    coordinator_staff staff, head_observer observer) {
+coordinator_actor spawn_coordinator(caf::actor_system& system, const workplace& place,
+                                    coordinator_settings settings, coordinator_staff staff,
+                                    head_observer observer) {
   return system.spawn<caf::stateful_actor<coordinator_state, coordinator_actor::impl>>(
     place, std::move(settings), std::move(staff), std::move(observer));
 }

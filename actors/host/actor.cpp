@@ -10,14 +10,10 @@ namespace {
 struct host_state {
   static inline const char* name = "troupe.host";
 
-  host_state(host_actor::pointer self, const workplace& place, host_settings settings, expert_maker make_expert,
-             std::function<void(std::string)> released)
-    : self(self),
-      place(place),
-      settings(settings),
-      make_expert(std::move(make_expert)),
-      released(std::move(released)),
-      core(settings) {
+  host_state(host_actor::pointer self, const workplace& place, host_settings settings,
+             expert_maker make_expert, std::function<void(std::string)> released)
+    : self(self), place(place), settings(settings), make_expert(std::move(make_expert)),
+      released(std::move(released)), core(settings) {
     // nop
   }
 
@@ -92,10 +88,10 @@ struct host_state {
 
 } // namespace
 
-host_actor spawn_host(caf::actor_system& system, const workplace& place, host_settings settings, expert_maker make_expert,
-                      std::function<void(std::string)> released) {
-  return system.spawn<caf::stateful_actor<host_state, host_actor::impl>>(place, settings, std::move(make_expert),
-                                                                        std::move(released));
+host_actor spawn_host(caf::actor_system& system, const workplace& place, host_settings settings,
+                      expert_maker make_expert, std::function<void(std::string)> released) {
+  return system.spawn<caf::stateful_actor<host_state, host_actor::impl>>(
+    place, settings, std::move(make_expert), std::move(released));
 }
 
 } // namespace troupe

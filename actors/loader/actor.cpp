@@ -34,7 +34,8 @@ struct loader_state {
 
 loader_actor spawn_loader(caf::actor_system& system, const workplace& place, loader_settings settings,
                           std::shared_ptr<const data_source> data) {
-  return system.spawn<caf::stateful_actor<loader_state, loader_actor::impl>>(place, settings, std::move(data));
+  return system.spawn<caf::stateful_actor<loader_state, loader_actor::impl>>(place, settings,
+                                                                             std::move(data));
 }
 
 } // namespace troupe

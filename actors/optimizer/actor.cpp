@@ -54,10 +54,10 @@ struct optimizer_state {
 
 } // namespace
 
-optimizer_actor spawn_optimizer(caf::actor_system& system, const workplace& place, optimizer_settings settings,
-                                head_observer observer) {
+optimizer_actor spawn_optimizer(caf::actor_system& system, const workplace& place,
+                                optimizer_settings settings, head_observer observer) {
   return system.spawn<caf::stateful_actor<optimizer_state, optimizer_actor::impl>>(place, std::move(settings),
-                                                                                  std::move(observer));
+                                                                                   std::move(observer));
 }
 
 } // namespace troupe

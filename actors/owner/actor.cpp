@@ -44,7 +44,8 @@ struct dense_state {
 
   dense_state(dense_actor::pointer self, const workplace& place, owner_settings settings,
               std::shared_ptr<dense_module> module, replica_id replicas)
-    : self(self), module(std::move(module)), core(settings, *this->module, replicas), drive(core, self, place) {
+    : self(self), module(std::move(module)), core(settings, *this->module, replicas),
+      drive(core, self, place) {
     // nop
   }
 
@@ -72,14 +73,14 @@ struct dense_state {
 
 expert_actor spawn_expert(caf::actor_system& system, const workplace& place, owner_settings settings,
                           std::unique_ptr<expert_module> module) {
-  return system.spawn<caf::stateful_actor<expert_state, expert_actor::impl>>(place, settings,
-                                                                            std::shared_ptr(std::move(module)));
+  return system.spawn<caf::stateful_actor<expert_state, expert_actor::impl>>(
+    place, settings, std::shared_ptr(std::move(module)));
 }
 
 dense_actor spawn_dense(caf::actor_system& system, const workplace& place, owner_settings settings,
                         std::unique_ptr<dense_module> module, replica_id replicas) {
-  return system.spawn<caf::stateful_actor<dense_state, dense_actor::impl>>(place, settings,
-                                                                          std::shared_ptr(std::move(module)), replicas);
+  return system.spawn<caf::stateful_actor<dense_state, dense_actor::impl>>(
+    place, settings, std::shared_ptr(std::move(module)), replicas);
 }
 
 } // namespace troupe

@@ -44,8 +44,8 @@ struct router_state {
 
 router_actor spawn_router(caf::actor_system& system, const workplace& place, router_settings settings,
                           std::unique_ptr<trunk_module> trunk) {
-  return system.spawn<caf::stateful_actor<router_state, router_actor::impl>>(place, std::move(settings),
-                                                                            std::shared_ptr(std::move(trunk)));
+  return system.spawn<caf::stateful_actor<router_state, router_actor::impl>>(
+    place, std::move(settings), std::shared_ptr(std::move(trunk)));
 }
 
 } // namespace troupe

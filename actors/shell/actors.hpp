@@ -46,24 +46,26 @@ loader_actor spawn_loader(caf::actor_system& system, const workplace& place, loa
 dense_actor spawn_dense(caf::actor_system& system, const workplace& place, owner_settings settings,
                         std::unique_ptr<dense_module> module, replica_id replicas);
 
-optimizer_actor spawn_optimizer(caf::actor_system& system, const workplace& place, optimizer_settings settings,
-                                head_observer observer);
+optimizer_actor spawn_optimizer(caf::actor_system& system, const workplace& place,
+                                optimizer_settings settings, head_observer observer);
 
 /// `released` is called when the coordinator lets the node go.
-host_actor spawn_host(caf::actor_system& system, const workplace& place, host_settings settings, expert_maker make_expert,
-                      std::function<void(std::string reason)> released);
+host_actor spawn_host(caf::actor_system& system, const workplace& place, host_settings settings,
+                      expert_maker make_expert, std::function<void(std::string reason)> released);
 
 expert_actor spawn_expert(caf::actor_system& system, const workplace& place, owner_settings settings,
                           std::unique_ptr<expert_module> module);
 
 struct coordinator_staff {
-  head_directory directory;                    ///< told to nodes that join
-  std::map<owner_id, tensor> initial_states;   ///< sent to the experts at the start; empty: they initialise themselves
-  std::size_t owners = 0;                      ///< how many states make a collection
-  std::function<std::string()> status;         ///< JSON of what only the head's main thread knows
+  head_directory directory;                  ///< told to nodes that join
+  std::map<owner_id, tensor> initial_states; ///< sent to the experts at the start; empty: they initialise
+                                             ///< themselves
+  std::size_t owners = 0;                    ///< how many states make a collection
+  std::function<std::string()> status;       ///< JSON of what only the head's main thread knows
 };
 
-coordinator_actor spawn_coordinator(caf::actor_system& system, const workplace& place, coordinator_settings settings,
-                                    coordinator_staff staff, head_observer observer);
+coordinator_actor spawn_coordinator(caf::actor_system& system, const workplace& place,
+                                    coordinator_settings settings, coordinator_staff staff,
+                                    head_observer observer);
 
 } // namespace troupe

@@ -9,7 +9,8 @@ bool compute_pool::strand::idle() const {
   return !scheduled_;
 }
 
-compute_pool::compute_pool(std::size_t threads, std::function<void()> prepare) : prepare_(std::move(prepare)) {
+compute_pool::compute_pool(std::size_t threads, std::function<void()> prepare)
+  : prepare_(std::move(prepare)) {
   for (std::size_t i = 0; i < threads; ++i) threads_.emplace_back([this] { run(); });
 }
 

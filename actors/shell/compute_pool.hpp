@@ -12,10 +12,11 @@
 
 namespace troupe {
 
-/// A fixed number of threads that compute. Work comes in strands: jobs of one strand run one at a time, in the order in
-/// which they were submitted; among strands, smaller priorities go first.
+/// A fixed number of threads that compute. Work comes in strands: jobs of one strand run one at a time, in
+/// the order in which they were submitted; among strands, smaller priorities go first.
 ///
-/// Threading: all members may be called from any thread. Threads block when there is nothing to do, they never spin.
+/// Threading: all members may be called from any thread. Threads block when there is nothing to do, they
+/// never spin.
 class compute_pool {
 public:
   struct item {

@@ -1,7 +1,7 @@
 #pragma once
 
-// The typed interface of every actor. The message lists are the documentation: what a role takes, from whom, is all
-// that it can be sent.
+// The typed interface of every actor. The message lists are the documentation: what a role takes, from whom,
+// is all that it can be sent.
 
 #include "actors/transport/type_ids.hpp"
 
@@ -35,30 +35,37 @@ struct takes {
   static constexpr bool accepts = (std::is_same_v<Message, Messages> || ...);
 };
 
-/// Drives one replica. From: optimizer (plan), loader (batch), hosts (combine, input gradient, refusal), dense owner.
-using router_contract = takes<plan, batch, combine, input_gradient, dense_parameters, refusal, job_done, tick, retire>;
+/// Drives one replica. From: optimizer (plan), loader (batch), hosts (combine, input gradient, refusal),
+/// dense owner.
+using router_contract =
+  takes<plan, batch, combine, input_gradient, dense_parameters, refusal, job_done, tick, retire>;
 using router_actor = router_contract::handle;
 
 /// Makes microbatches. From: routers.
 using loader_contract = takes<fetch, job_done, retire>;
 using loader_actor = loader_contract::handle;
 
-/// Owns schedule and step. From: coordinator (placement), hosts and dense owners (applied, norms), routers (reports).
+/// Owns schedule and step. From: coordinator (placement), hosts and dense owners (applied, norms), routers
+/// (reports).
 using optimizer_contract = takes<placement_change, applied, norm_report, replica_report, tick, retire>;
 using optimizer_actor = optimizer_contract::handle;
 
-/// Owns a stage's dense parameters. From: optimizer (plan, commit), routers (lane gradients), coordinator (states).
-using dense_contract = takes<plan, commit, dense_gradient, owner_state, state_received, state_request, job_done, tick, retire>;
+/// Owns a stage's dense parameters. From: optimizer (plan, commit), routers (lane gradients), coordinator
+/// (states).
+using dense_contract =
+  takes<plan, commit, dense_gradient, owner_state, state_received, state_request, job_done, tick, retire>;
 using dense_actor = dense_contract::handle;
 
 /// One expert. From: the host of its node.
-using expert_contract = takes<plan, commit, expert_forward, expert_backward, owner_state, state_received, state_request,
-                              job_done, tick, retire>;
+using expert_contract = takes<plan, commit, expert_forward, expert_backward, owner_state, state_received,
+                              state_request, job_done, tick, retire>;
 using expert_actor = expert_contract::handle;
 
-/// A node's front door. From: optimizer (plan, commit), routers (bundles), coordinator (states, release), its experts.
-using host_contract = takes<plan, commit, dispatch, gradient, owner_state, state_received, state_request, release,
-                            expert_output, expert_input_gradient, applied, norm_report, refusal, tick, retire>;
+/// A node's front door. From: optimizer (plan, commit), routers (bundles), coordinator (states, release), its
+/// experts.
+using host_contract =
+  takes<plan, commit, dispatch, gradient, owner_state, state_received, state_request, release, expert_output,
+        expert_input_gradient, applied, norm_report, refusal, tick, retire>;
 using host_actor = host_contract::handle;
 
 struct head_directory;
@@ -66,7 +73,8 @@ struct head_directory;
 /// Client → coordinator: how does the run stand? Answered with JSON.
 struct status_request {};
 
-/// Client → coordinator: this node (name or number) shall hand its experts over and leave. Answered with its number.
+/// Client → coordinator: this node (name or number) shall hand its experts over and leave. Answered with its
+/// number.
 struct drain_request {
   std::string node;
 };
@@ -82,18 +90,19 @@ struct end_run {
 };
 
 /// Owns membership. The published actor: nodes join, people ask, nodes leave through it.
-using coordinator_actor
-  = caf::typed_actor<caf::result<welcome, head_directory>(join_request), caf::result<void>(ready, host_actor),
-                     caf::result<std::string>(status_request), caf::result<node_id>(drain_request),
-                     caf::result<void>(placement_settled), caf::result<void>(owner_state),
-                     caf::result<void>(state_received), caf::result<void>(refusal), caf::result<void>(collect_states),
-                     caf::result<void>(end_run), caf::result<void>(tick), caf::result<void>(retire)>;
+using coordinator_actor = caf::typed_actor<
+  caf::result<welcome, head_directory>(join_request), caf::result<void>(ready, host_actor),
+  caf::result<std::string>(status_request), caf::result<node_id>(drain_request),
+  caf::result<void>(placement_settled), caf::result<void>(owner_state), caf::result<void>(state_received),
+  caf::result<void>(refusal), caf::result<void>(collect_states), caf::result<void>(end_run),
+  caf::result<void>(tick), caf::result<void>(retire)>;
 
 struct coordinator_contract {
   template <class Message>
-  static constexpr bool accepts
-    = std::is_same_v<Message, placement_settled> || std::is_same_v<Message, owner_state>
-      || std::is_same_v<Message, state_received> || std::is_same_v<Message, refusal>;
+  static constexpr bool accepts =
+    std::is_same_v<
+      Message,
+      placement_settled> || std::is_same_v<Message, owner_state> || std::is_same_v<Message, state_received> || std::is_same_v<Message, refusal>;
 };
 
 /// Whom a node's actors talk to in the head.
@@ -146,18 +155,18 @@ bool inspect(Inspector& f, head_directory& x) {
 
 CAF_BEGIN_TYPE_ID_BLOCK(troupe_actors, caf::id_block::troupe::end)
 
-  CAF_ADD_TYPE_ID(troupe_actors, (troupe::job_done))
-  CAF_ADD_TYPE_ID(troupe_actors, (troupe::tick))
-  CAF_ADD_TYPE_ID(troupe_actors, (troupe::retire))
-  CAF_ADD_TYPE_ID(troupe_actors, (troupe::status_request))
-  CAF_ADD_TYPE_ID(troupe_actors, (troupe::drain_request))
-  CAF_ADD_TYPE_ID(troupe_actors, (troupe::collect_states))
-  CAF_ADD_TYPE_ID(troupe_actors, (troupe::end_run))
-  CAF_ADD_TYPE_ID(troupe_actors, (troupe::router_actor))
-  CAF_ADD_TYPE_ID(troupe_actors, (std::vector<troupe::router_actor>))
-  CAF_ADD_TYPE_ID(troupe_actors, (troupe::optimizer_actor))
-  CAF_ADD_TYPE_ID(troupe_actors, (troupe::host_actor))
-  CAF_ADD_TYPE_ID(troupe_actors, (troupe::coordinator_actor))
-  CAF_ADD_TYPE_ID(troupe_actors, (troupe::head_directory))
+CAF_ADD_TYPE_ID(troupe_actors, (troupe::job_done))
+CAF_ADD_TYPE_ID(troupe_actors, (troupe::tick))
+CAF_ADD_TYPE_ID(troupe_actors, (troupe::retire))
+CAF_ADD_TYPE_ID(troupe_actors, (troupe::status_request))
+CAF_ADD_TYPE_ID(troupe_actors, (troupe::drain_request))
+CAF_ADD_TYPE_ID(troupe_actors, (troupe::collect_states))
+CAF_ADD_TYPE_ID(troupe_actors, (troupe::end_run))
+CAF_ADD_TYPE_ID(troupe_actors, (troupe::router_actor))
+CAF_ADD_TYPE_ID(troupe_actors, (std::vector<troupe::router_actor>))
+CAF_ADD_TYPE_ID(troupe_actors, (troupe::optimizer_actor))
+CAF_ADD_TYPE_ID(troupe_actors, (troupe::host_actor))
+CAF_ADD_TYPE_ID(troupe_actors, (troupe::coordinator_actor))
+CAF_ADD_TYPE_ID(troupe_actors, (troupe::head_directory))
 
 CAF_END_TYPE_ID_BLOCK(troupe_actors)

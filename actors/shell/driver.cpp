@@ -15,7 +15,8 @@ bool run_job(const workplace& place, const std::function<void()>& work) {
     if (place.run_failed) place.run_failed(failure.reason());
     return false;
   }
-  if (place.slowness > 1) std::this_thread::sleep_for((std::chrono::steady_clock::now() - begin) * (place.slowness - 1));
+  if (place.slowness > 1)
+    std::this_thread::sleep_for((std::chrono::steady_clock::now() - begin) * (place.slowness - 1));
   return true;
 }
 

@@ -21,12 +21,14 @@ namespace troupe {
 struct workplace {
   std::shared_ptr<post_office> office;
   std::shared_ptr<compute_pool> pool;
-  std::function<void()> prepare_thread;   ///< sets a thread up for computing; called before the first job in place
-  double inline_flops_max = 2e8;          ///< jobs up to here run where they arrive: about a millisecond, less than a
-                                          ///< hand-over to a sleeping thread is worth
-  std::function<double()> now_us;         ///< a steady clock for the times in reports, microseconds
-  std::function<void(const error&)> run_failed; ///< a job found that the run cannot go on; called on any thread
-  double slowness = 1;                    ///< testing: every job takes this many times as long
+  std::function<void()> prepare_thread; ///< sets a thread up for computing; called before the first job in
+                                        ///< place
+  double inline_flops_max = 2e8;  ///< jobs up to here run where they arrive: about a millisecond, less than a
+                                  ///< hand-over to a sleeping thread is worth
+  std::function<double()> now_us; ///< a steady clock for the times in reports, microseconds
+  std::function<void(const error&)> run_failed; ///< a job found that the run cannot go on; called on any
+                                                ///< thread
+  double slowness = 1;                          ///< testing: every job takes this many times as long
 };
 
 /// Runs `work` as the workplace wants it run (slower, in tests). False: it failed, and the run with it.
@@ -60,9 +62,7 @@ public:
     flush();
   }
 
-  outbox& out() noexcept {
-    return out_;
-  }
+  outbox& out() noexcept { return out_; }
 
   void flush() {
     while (!out_.messages.empty() || !out_.jobs.empty()) {
@@ -81,14 +81,15 @@ private:
       for (auto& letter : std::exchange(out_.messages, {})) place_.office->deliver(std::move(letter));
       return;
     }
-    place_.pool->submit(strand_, {next.priority, [place = place_, self = caf::actor_cast<Handle>(self_), id = next.id, work = std::move(next.work)] {
+    place_.pool->submit(strand_, {next.priority, [place = place_, self = caf::actor_cast<Handle>(self_),
+                                                  id = next.id, work = std::move(next.work)] {
                                     if (!run_job(place, work)) return;
                                     caf::anon_send(self, job_done{id});
                                   }});
   }
 
   Core& core_;
-  typename Handle::pointer self_;  // not a handle: an actor must not keep itself alive
+  typename Handle::pointer self_; // not a handle: an actor must not keep itself alive
   workplace place_;
   std::shared_ptr<compute_pool::strand> strand_;
   outbox out_;

@@ -16,8 +16,10 @@ namespace {
 
 /// Messages that never leave a node are never held back.
 template <class Message>
-constexpr bool is_local = std::is_same_v<Message, expert_forward> || std::is_same_v<Message, expert_backward>
-                          || std::is_same_v<Message, expert_output> || std::is_same_v<Message, expert_input_gradient>;
+constexpr bool is_local =
+  std::is_same_v<
+    Message,
+    expert_forward> || std::is_same_v<Message, expert_backward> || std::is_same_v<Message, expert_output> || std::is_same_v<Message, expert_input_gradient>;
 
 std::chrono::milliseconds random_delay(std::uint32_t max_ms) {
   thread_local std::minstd_rand numbers{std::random_device{}()};

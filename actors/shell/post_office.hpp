@@ -10,10 +10,11 @@
 
 namespace troupe {
 
-/// Knows the actor behind every address, as far as this process talks to it. One per process, shared by its actors.
+/// Knows the actor behind every address, as far as this process talks to it. One per process, shared by its
+/// actors.
 ///
-/// Threading: all members may be called from any thread. A letter for nobody is dropped: its sender sends again or has
-/// been told by the coordinator.
+/// Threading: all members may be called from any thread. A letter for nobody is dropped: its sender sends
+/// again or has been told by the coordinator.
 class post_office {
 public:
   /// `delay_ms_max` > 0 holds every letter that could cross the network back for a random time (testing).

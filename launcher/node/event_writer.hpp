@@ -6,8 +6,8 @@
 
 namespace troupe::node {
 
-/// Writes events as JSON lines for the launcher (the list is in launcher/README.md). Without a descriptor, errors go to
-/// stderr and the rest nowhere. Threading: one thread.
+/// Writes events as JSON lines for the launcher (the list is in launcher/README.md). Without a descriptor,
+/// errors go to stderr and the rest nowhere. Threading: one thread.
 class event_writer {
 public:
   explicit event_writer(int descriptor) : descriptor_(descriptor) {

@@ -58,9 +58,10 @@ expected<void> head::run() {
 expected<void> head::prepare() {
   if (auto ok = validate(options_.config, options_.run, more_); !ok) return ok;
   if (options_.listens && !is_loopback(options_.listen.host) && !options_.insecure)
-    return fail(error_code::usage, "--listen: got " + options_.listen.host
-                                     + ", which other machines can reach without encryption; add --insecure if you trust "
-                                       "the network, or use 127.0.0.1");
+    return fail(error_code::usage,
+                "--listen: got " + options_.listen.host
+                  + ", which other machines can reach without encryption; add --insecure if you trust "
+                    "the network, or use 127.0.0.1");
   if (!options_.save_directory.empty())
     if (auto ok = check_model_target(options_.save_directory); !ok) return ok;
   if (auto ok = load_model(); !ok) return ok;
@@ -123,19 +124,7 @@ expected<void> head::hire() {
   office.enter_dense(0, dense_);
   loader_ = spawn_loader(*system_, place_, {term_, c.schedule}, data_);
   office.enter_loader(loader_);
-  for (replica_id r = 0; r < replicas; ++r) {
-    auto trunk = factory_.make_trunk(c, shape_);
-    if (!trunk) return tl::unexpected(trunk.error());
-    router_settings s;
-    s.term = term_;
-    s.replica = r;
-    s.experts = c.model.experts;
-    s.in_flight = options_.run.in_flight;
-    s.now_us = place_.now_us;
-    if (!options_.predictions_file.empty()) s.on_outputs = predictions_.collector();
-    routers_.push_back(spawn_router(*system_, place_, s, std::move(*trunk)));
-    office.enter_router(r, routers_.back());
-  }
+  if (auto ok = hire_routers(replicas); !ok) return ok;
   optimizer_settings o;
   o.term = term_;
   o.config = c;
@@ -167,11 +156,30 @@ expected<void> head::hire() {
   return {};
 }
 
+expected<void> head::hire_routers(replica_id replicas) {
+  const auto& c = options_.config;
+  for (replica_id r = 0; r < replicas; ++r) {
+    auto trunk = factory_.make_trunk(c, shape_);
+    if (!trunk) return tl::unexpected(trunk.error());
+    router_settings s;
+    s.term = term_;
+    s.replica = r;
+    s.experts = c.model.experts;
+    s.in_flight = options_.run.in_flight;
+    s.now_us = place_.now_us;
+    if (!options_.predictions_file.empty()) s.on_outputs = predictions_.collector();
+    routers_.push_back(spawn_router(*system_, place_, s, std::move(*trunk)));
+    place_.office->enter_router(r, routers_.back());
+  }
+  return {};
+}
+
 coordinator_settings head::membership() const {
   coordinator_settings s;
   s.term = term_;
   s.run_id = options_.run_id;
-  s.configuration = nlohmann::ordered_json{{"configuration", nlohmann::ordered_json::parse(to_json(options_.config))},
+  s.configuration = nlohmann::ordered_json{{"configuration",
+                                            nlohmann::ordered_json::parse(to_json(options_.config))},
                                            {"run", nlohmann::ordered_json::parse(to_json(options_.run))},
                                            {"fresh", initial_.empty()}}
                       .dump();
@@ -192,8 +200,9 @@ expected<void> head::listen() {
   const auto& at = options_.listen;
   auto port = system_->middleman().publish(coordinator_, at.port, at.host.c_str(), true);
   if (!port)
-    return fail(error_code::unavailable, "--listen: cannot open " + at.host + ":" + std::to_string(at.port) + " ("
-                                           + to_string(port.error()) + "); is the port in use? choose another, or 0 for any");
+    return fail(error_code::unavailable, "--listen: cannot open " + at.host + ":" + std::to_string(at.port)
+                                           + " (" + to_string(port.error())
+                                           + "); is the port in use? choose another, or 0 for any");
   events_.write({{"event", "listening"}, {"host", at.host}, {"port", *port}, {"run_id", options_.run_id}});
   return {};
 }
@@ -209,7 +218,8 @@ expected<void> head::follow() {
     if (auto* event = std::get_if<node_event>(&*next)) {
       report_node(*event);
     } else if (auto* step = std::get_if<step_news>(&*next)) {
-      if (!std::exchange(started, true) && step->summary.permission.step == 0) begin_ = step->at; // waiting for nodes is no training time
+      if (!std::exchange(started, true) && step->summary.permission.step == 0)
+        begin_ = step->at; // waiting for nodes is no training time
       recorder_->take(step->summary, std::chrono::duration<double>(step->at - begin_).count());
       auto progress = recorder_->progress();
       progress["run_id"] = options_.run_id;
@@ -225,9 +235,12 @@ expected<void> head::follow() {
 }
 
 void head::report_node(const node_event& e) {
-  const auto state = e.state == node_state::active ? std::string("joined") : e.state == node_state::released ? std::string("left") : to_string(e.state);
+  const auto state = e.state == node_state::active     ? std::string("joined")
+                     : e.state == node_state::released ? std::string("left")
+                                                       : to_string(e.state);
   if (e.state == node_state::joining || e.node == 0) return;
-  events_.write({{"event", "node"}, {"node", e.node}, {"name", e.name}, {"state", state}, {"reason", e.reason}});
+  events_.write(
+    {{"event", "node"}, {"node", e.node}, {"name", e.name}, {"state", state}, {"reason", e.reason}});
 }
 
 expected<std::vector<owner_parameters>> head::parameters_of(const std::map<owner_id, tensor>& states) const {
@@ -255,7 +268,10 @@ expected<void> head::finish(const std::map<owner_id, tensor>& states) {
     auto parameters = parameters_of(states);
     if (!parameters) return tl::unexpected(parameters.error());
     if (!options_.save_directory.empty()) {
-      const auto updates = updates_before_ + (options_.training ? train_steps(options_.config.schedule, data_->rows(step_kind::train)) : 0);
+      const auto updates = updates_before_
+                           + (options_.training
+                                ? train_steps(options_.config.schedule, data_->rows(step_kind::train))
+                                : 0);
       auto saved = write_model(options_.save_directory, options_.config, updates, *parameters);
       if (!saved) return tl::unexpected(saved.error());
       events_.write({{"event", "saved"}, {"directory", options_.save_directory}});
@@ -263,7 +279,9 @@ expected<void> head::finish(const std::map<owner_id, tensor>& states) {
     if (options_.print_digest) events_.write({{"event", "digest"}, {"sha256", digest_of(*parameters)}});
   }
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin_;
-  events_.write({{"event", "done"}, {"seconds", seconds.count()}, {"samples_per_second", recorder_->samples_per_second()}});
+  events_.write({{"event", "done"},
+                 {"seconds", seconds.count()},
+                 {"samples_per_second", recorder_->samples_per_second()}});
   return {};
 }
 

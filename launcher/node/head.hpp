@@ -17,8 +17,8 @@
 
 namespace troupe::node {
 
-/// The head process of a run: hires routers, optimizer, loader, dense owner and coordinator, waits for nodes, follows
-/// the run to its end, and saves what it was asked to save.
+/// The head process of a run: hires routers, optimizer, loader, dense owner and coordinator, waits for nodes,
+/// follows the run to its end, and saves what it was asked to save.
 class head {
 public:
   head(head_options options, const extensions& more, event_writer& events);
@@ -30,6 +30,7 @@ private:
   expected<void> prepare();
   expected<void> load_model();
   expected<void> hire();
+  expected<void> hire_routers(replica_id replicas);
   expected<void> listen();
   expected<void> follow();
   expected<void> finish(const std::map<owner_id, tensor>& states);
@@ -47,8 +48,8 @@ private:
   model_shape shape_;
   term_id term_;
   std::uint64_t steps_per_epoch_ = 1;
-  std::uint64_t updates_before_ = 0;                 ///< of the model that the run started from
-  std::vector<owner_parameters> initial_;            ///< parameters to start from; empty: fresh ones
+  std::uint64_t updates_before_ = 0;      ///< of the model that the run started from
+  std::vector<owner_parameters> initial_; ///< parameters to start from; empty: fresh ones
   std::unique_ptr<system_config> config_;
   std::unique_ptr<caf::actor_system> system_;
   workplace place_;
@@ -62,7 +63,7 @@ private:
   std::unique_ptr<recorder> recorder_;
   predictions predictions_;
   std::mutex progress_mutex_;
-  std::string progress_ = "{}";                      ///< for `troupe status`, under `progress_mutex_`
+  std::string progress_ = "{}"; ///< for `troupe status`, under `progress_mutex_`
   std::chrono::steady_clock::time_point begin_;
 };
 

@@ -26,7 +26,8 @@ struct parts {
 expected<parts> read_welcome(const welcome& w, const model_factory& factory, const extensions& more) {
   parts result;
   const auto json = nlohmann::json::parse(w.configuration, nullptr, false);
-  if (!json.is_object() || !json.contains("configuration") || !json.contains("run") || !json.contains("fresh"))
+  if (!json.is_object() || !json.contains("configuration") || !json.contains("run")
+      || !json.contains("fresh"))
     return fail(error_code::malformed, "[join] configuration: the head sent something else");
   auto config = configuration_from_json(json["configuration"].dump());
   if (!config) return tl::unexpected(config.error());
@@ -61,7 +62,8 @@ expected<void> run_node(const join_options& options, const extensions& more, eve
   auto coordinator = find_coordinator(system, options.head);
   if (!coordinator) return tl::unexpected(coordinator.error());
   caf::scoped_actor self{system};
-  expected<parts> given = fail(error_code::unavailable, "[join] the head did not answer; is the run still going?");
+  expected<parts> given = fail(error_code::unavailable,
+                               "[join] the head did not answer; is the run still going?");
   welcome seat;
   head_directory directory;
   self->request(*coordinator, answer_deadline, request_of(options))
@@ -74,7 +76,8 @@ expected<void> run_node(const join_options& options, const extensions& more, eve
       [&](caf::error& e) { given = fail(error_code::mismatch, text_of(e)); });
   if (!given) return tl::unexpected(given.error());
 
-  const auto place = make_workplace(options.compute_threads, given->config.intra_op_threads, given->delay_ms_max, options.slowness);
+  const auto place = make_workplace(options.compute_threads, given->config.intra_op_threads,
+                                    given->delay_ms_max, options.slowness);
   auto& office = *place.office;
   office.enter_optimizer(directory.optimizer);
   office.enter_coordinator(*coordinator);
@@ -97,7 +100,8 @@ expected<void> run_node(const join_options& options, const extensions& more, eve
   office.close();
   if (let_go) return {};
   return fail(error_code::unavailable, "[node] the connection to the head at " + options.head.host + ":"
-                                         + std::to_string(options.head.port) + " ended before the node was released");
+                                         + std::to_string(options.head.port)
+                                         + " ended before the node was released");
 }
 
 } // namespace troupe::node

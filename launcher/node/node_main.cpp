@@ -71,7 +71,8 @@ void declare_join(CLI::App& app, arguments& a) {
   app.add_option("--run-id", j.run_id, "join this run only");
   app.add_option("--configuration-hash", j.configuration_hash, "join only a run with this configuration");
   app.add_option("--compute-threads", j.compute_threads, "threads that compute")->check(CLI::Range(1, 1024));
-  app.add_option("--slow", j.slowness, "testing: every job takes this many times as long")->check(CLI::Range(1.0, 1000.0));
+  app.add_option("--slow", j.slowness, "testing: every job takes this many times as long")
+    ->check(CLI::Range(1.0, 1000.0));
   app.add_option("--events-fd", j.events_fd, "file descriptor for events");
   app.add_flag("--insecure", j.insecure, "join a head on another machine without encryption");
 }
@@ -150,7 +151,8 @@ int node_main(int argc, char** argv, const extensions& more) {
   auto* drain = app.add_subcommand("drain", "asks a node to hand its experts over and leave");
   drain->add_option("--head", a.head, "HOST:PORT of the head")->required();
   drain->add_option("node", a.drained, "name or number of the node")->required();
-  auto* fingerprint = app.add_subcommand("fingerprint", "prints the numerics fingerprint of this machine and build");
+  auto* fingerprint = app.add_subcommand("fingerprint",
+                                         "prints the numerics fingerprint of this machine and build");
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {

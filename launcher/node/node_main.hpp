@@ -4,8 +4,8 @@
 
 namespace troupe {
 
-/// The node program: `head`, `join`, `status`, `drain`, `fingerprint` (see --help). A program with parts of its own is
-/// a `main` that hands them over:
+/// The node program: `head`, `join`, `status`, `drain`, `fingerprint` (see --help). A program with parts of
+/// its own is a `main` that hands them over:
 ///
 ///     int main(int argc, char** argv) {
 ///       troupe::extensions mine;

@@ -20,9 +20,9 @@ struct head_options {
   bool listens = false;
   endpoint listen;
   bool insecure = false;
-  std::string run_id;            ///< empty: drawn
+  std::string run_id; ///< empty: drawn
   std::string save_directory;
-  std::string model_directory;   ///< start from these parameters (eval: measure them)
+  std::string model_directory; ///< start from these parameters (eval: measure them)
   std::string metrics_file;
   std::string bench_file;
   std::string predictions_file;

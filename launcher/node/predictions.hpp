@@ -13,7 +13,8 @@
 
 namespace troupe::node {
 
-/// What the model put out for each row of the test data. Threading: the collector may be called from any thread.
+/// What the model put out for each row of the test data. Threading: the collector may be called from any
+/// thread.
 class predictions {
 public:
   /// Keeps the outputs of evaluation microbatches.

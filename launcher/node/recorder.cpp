@@ -10,7 +10,8 @@ namespace {
 
 constexpr std::size_t rate_window = 64;
 constexpr double event_spacing_seconds = 0.05; ///< at most 20 events a second besides the log lines
-constexpr std::uint32_t collapse_window = 100; ///< steps without a token until an expert counts as dead for good
+constexpr std::uint32_t collapse_window = 100; ///< steps without a token until an expert counts as dead for
+                                               ///< good
 
 double named(const step_record& r, const std::string& name) {
   double sum = 0;
@@ -28,7 +29,8 @@ std::uint64_t dead_experts(const step_record& r) {
 double max_over_mean(const std::vector<std::uint64_t>& rows) {
   const auto sum = std::accumulate(rows.begin(), rows.end(), std::uint64_t{0});
   if (sum == 0) return 0;
-  return static_cast<double>(*std::ranges::max_element(rows)) * static_cast<double>(rows.size()) / static_cast<double>(sum);
+  return static_cast<double>(*std::ranges::max_element(rows)) * static_cast<double>(rows.size())
+         / static_cast<double>(sum);
 }
 
 void add_layers(step_record& into, const microbatch_report& m, double weight) {
@@ -67,8 +69,10 @@ step_record record_of(const step_summary& summary) {
   return r;
 }
 
-recorder::recorder(const head_options& options, std::uint64_t updates, std::uint64_t steps_per_epoch, event_writer& events)
-  : options_(options), updates_(updates), steps_per_epoch_(std::max<std::uint64_t>(1, steps_per_epoch)), events_(events) {
+recorder::recorder(const head_options& options, std::uint64_t updates, std::uint64_t steps_per_epoch,
+                   event_writer& events)
+  : options_(options), updates_(updates), steps_per_epoch_(std::max<std::uint64_t>(1, steps_per_epoch)),
+    events_(events) {
   // nop
 }
 
@@ -76,7 +80,8 @@ expected<void> recorder::open() {
   if (options_.metrics_file.empty()) return {};
   metrics_.open(options_.metrics_file, std::ios::trunc);
   if (!metrics_)
-    return fail(error_code::unavailable, "--metrics-file: cannot write " + options_.metrics_file + "; choose a folder that exists and is writable");
+    return fail(error_code::unavailable, "--metrics-file: cannot write " + options_.metrics_file
+                                           + "; choose a folder that exists and is writable");
   return {};
 }
 
@@ -98,11 +103,20 @@ void recorder::take(const step_summary& summary, double seconds) {
 nlohmann::ordered_json recorder::step_event(const step_summary& summary, const step_record& r) const {
   const auto& router = options_.config.model.router;
   const auto aux = std::ranges::find_if(router.losses, [](auto& l) { return l.name != "z"; });
-  return {{"event", "step"}, {"step", steps_done_}, {"of", updates_}, {"epoch", (steps_done_ - 1) / steps_per_epoch_},
-          {"loss", r.loss}, {"aux", named(r, aux == router.losses.end() ? "switch" : aux->name)}, {"z", named(r, "z")},
-          {"lr", summary.permission.learning_rate}, {"samples_per_second", samples_per_second()},
-          {"expert_rows", r.expert_rows}, {"entropy", named(r, "entropy")}, {"dead_experts", dead_experts(r)},
-          {"phases_us", r.phases}, {"bytes_sent", r.bytes_sent}};
+  return {{"event", "step"},
+          {"step", steps_done_},
+          {"of", updates_},
+          {"epoch", (steps_done_ - 1) / steps_per_epoch_},
+          {"loss", r.loss},
+          {"aux", named(r, aux == router.losses.end() ? "switch" : aux->name)},
+          {"z", named(r, "z")},
+          {"lr", summary.permission.learning_rate},
+          {"samples_per_second", samples_per_second()},
+          {"expert_rows", r.expert_rows},
+          {"entropy", named(r, "entropy")},
+          {"dead_experts", dead_experts(r)},
+          {"phases_us", r.phases},
+          {"bytes_sent", r.bytes_sent}};
 }
 
 void recorder::training_step(const step_summary& summary, const step_record& r, double seconds) {
@@ -143,8 +157,11 @@ void recorder::evaluation_step(const step_summary& summary, const step_record& r
   }
   if (!summary.entry.last_of_evaluation) return;
   const auto rows = static_cast<double>(e.rows);
-  nlohmann::ordered_json event{{"event", "evaluation"}, {"accuracy", e.correct / rows}, {"loss", e.loss / rows},
-                               {"rows", e.rows}, {"epoch", summary.entry.updates_before / steps_per_epoch_},
+  nlohmann::ordered_json event{{"event", "evaluation"},
+                               {"accuracy", e.correct / rows},
+                               {"loss", e.loss / rows},
+                               {"rows", e.rows},
+                               {"epoch", summary.entry.updates_before / steps_per_epoch_},
                                {"expert_rows", e.expert_rows}};
   events_.write(event);
   if (metrics_.is_open()) metrics_ << event.dump() << '\n' << std::flush;
@@ -164,10 +181,11 @@ void recorder::watch_for_collapse(const step_record& r) {
     }
   }
   if (dead == 0 || std::exchange(warned_, true)) return;
-  events_.write({{"event", "warning"},
-                 {"text", "routing collapses: " + std::to_string(dead) + " of " + std::to_string(experts)
-                            + " experts got no token in the last " + std::to_string(collapse_window)
-                            + " steps; raise --router-aux-loss-coef (0.1, say) or choose more experts per token"}});
+  events_.write(
+    {{"event", "warning"},
+     {"text", "routing collapses: " + std::to_string(dead) + " of " + std::to_string(experts)
+                + " experts got no token in the last " + std::to_string(collapse_window)
+                + " steps; raise --router-aux-loss-coef (0.1, say) or choose more experts per token"}});
 }
 
 void recorder::write_metrics(const step_summary& summary, const step_record& r) {
@@ -175,10 +193,12 @@ void recorder::write_metrics(const step_summary& summary, const step_record& r) 
   auto line = step_event(summary, r);
   line["gradient_norm"] = summary.gradient_norm;
   line["bytes_copied"] = r.bytes_copied;
-  if (summary.permission.placement != placement_) line["placement"] = placement_ = summary.permission.placement;
+  if (summary.permission.placement != placement_)
+    line["placement"] = placement_ = summary.permission.placement;
   auto& layers = line["layers"] = nlohmann::ordered_json::array();
   for (std::size_t l = 0; l < r.expert_rows.size(); ++l) {
-    nlohmann::ordered_json layer{{"expert_rows", r.expert_rows[l]}, {"load_max_over_mean", max_over_mean(r.expert_rows[l])},
+    nlohmann::ordered_json layer{{"expert_rows", r.expert_rows[l]},
+                                 {"load_max_over_mean", max_over_mean(r.expert_rows[l])},
                                  {"dead_experts", std::ranges::count(r.expert_rows[l], 0u)}};
     for (auto& [name, value] : r.values[l]) layer[name] = value;
     layers.push_back(std::move(layer));
@@ -202,7 +222,8 @@ expected<void> recorder::write_bench() const {
                                  {"ms_per_step", 1e3 * seconds / steps},
                                  {"steps", bench_steps_},
                                  {"phases_us", phases},
-                                 {"payload_bytes_copied_per_step", static_cast<double>(bench_bytes_copied_) / steps},
+                                 {"payload_bytes_copied_per_step",
+                                  static_cast<double>(bench_bytes_copied_) / steps},
                                  {"bytes_sent_per_step", static_cast<double>(bench_bytes_sent_) / steps}}
             .dump(2)
        << '\n';

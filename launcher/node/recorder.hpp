@@ -16,7 +16,7 @@ namespace troupe::node {
 
 /// One step's numbers, summed over its microbatches in plan order.
 struct step_record {
-  double loss = 0;                                     ///< mean task loss over the rows
+  double loss = 0; ///< mean task loss over the rows
   double correct = 0;
   std::uint64_t rows = 0;
   std::vector<std::vector<std::uint64_t>> expert_rows; ///< by layer
@@ -31,7 +31,8 @@ step_record record_of(const step_summary& summary);
 /// Turns step summaries into events, metrics lines and the benchmark file.
 class recorder {
 public:
-  recorder(const head_options& options, std::uint64_t updates, std::uint64_t steps_per_epoch, event_writer& events);
+  recorder(const head_options& options, std::uint64_t updates, std::uint64_t steps_per_epoch,
+           event_writer& events);
 
   expected<void> open();
 
@@ -64,7 +65,7 @@ private:
   std::uint64_t steps_per_epoch_;
   event_writer& events_;
   std::ofstream metrics_;
-  std::vector<mark> recent_;              ///< the last 64 training steps
+  std::vector<mark> recent_; ///< the last 64 training steps
   std::uint64_t rows_total_ = 0;
   double seconds_total_ = 0;
   double last_event_seconds_ = -1;

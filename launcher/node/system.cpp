@@ -41,13 +41,15 @@ expected<coordinator_actor> find_coordinator(caf::actor_system& system, const en
                                            + " s; is it a troupe head that listens there?");
   auto found = answer.get();
   if (!found)
-    return fail(error_code::unavailable, "[join] " + place + ": cannot be reached (" + to_string(found.error())
+    return fail(error_code::unavailable, "[join] " + place + ": cannot be reached ("
+                                           + to_string(found.error())
                                            + "); check the address and that the run is still going");
   return std::move(*found);
 }
 
 std::string text_of(const caf::error& e) {
-  if (e.context().size() == 1 && e.context().match_element<std::string>(0)) return e.context().get_as<std::string>(0);
+  if (e.context().size() == 1 && e.context().match_element<std::string>(0))
+    return e.context().get_as<std::string>(0);
   return to_string(e);
 }
 
@@ -60,15 +62,16 @@ fingerprint own_fingerprint() {
   return result;
 }
 
-workplace make_workplace(std::uint32_t compute_threads, std::uint32_t intra_op_threads, std::uint32_t delay_ms_max,
-                         double slowness) {
+workplace make_workplace(std::uint32_t compute_threads, std::uint32_t intra_op_threads,
+                         std::uint32_t delay_ms_max, double slowness) {
   workplace result;
   result.office = std::make_shared<post_office>(delay_ms_max);
   result.prepare_thread = [intra_op_threads] { prepare_compute_thread(intra_op_threads); };
   result.pool = std::make_shared<compute_pool>(compute_threads, result.prepare_thread);
   result.slowness = slowness;
   result.now_us = [] {
-    return std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now().time_since_epoch()).count();
+    return std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now().time_since_epoch())
+      .count();
   };
   return result;
 }

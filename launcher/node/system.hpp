@@ -32,12 +32,12 @@ expected<coordinator_actor> find_coordinator(caf::actor_system& system, const en
 /// The text of a CAF error that one of our actors made, or CAF's own words.
 std::string text_of(const caf::error& e);
 
-/// The numerics fingerprint of this process, run with one intra-op thread on a thread set up for computing, so that it
-/// does not depend on who asks.
+/// The numerics fingerprint of this process, run with one intra-op thread on a thread set up for computing,
+/// so that it does not depend on who asks.
 fingerprint own_fingerprint();
 
 /// Compute pool, post office and thread set-up of this process.
-workplace make_workplace(std::uint32_t compute_threads, std::uint32_t intra_op_threads, std::uint32_t delay_ms_max,
-                         double slowness);
+workplace make_workplace(std::uint32_t compute_threads, std::uint32_t intra_op_threads,
+                         std::uint32_t delay_ms_max, double slowness);
 
 } // namespace troupe::node

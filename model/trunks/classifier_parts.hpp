@@ -35,7 +35,8 @@ struct classifier_parts {
   std::int64_t width = 0;
   std::int64_t output_width = 0;
   std::int64_t input_rows = 0; ///< > 0: the inputs are parameters, selected by the batch's ids
-  bool input_gradient = false; ///< dL/dx is wanted although the inputs are no parameters: something below learns
+  bool input_gradient = false; ///< dL/dx is wanted although the inputs are no parameters: something below
+                               ///< learns
 
   /// The shared expert is expert number `experts`: every row goes there through one more slot, after the
   /// router's, with gate 1 or σ(x·shared.gate).

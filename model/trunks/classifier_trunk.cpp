@@ -3,9 +3,9 @@
 #include "messages/check.hpp"
 #include "model/routing/functions.hpp"
 #include "model/routing/health.hpp"
+#include "model/run_failure.hpp"
 #include "model/trunks/classifier_tape.hpp"
 #include "model/trunks/gate_kernels.hpp"
-#include "model/run_failure.hpp"
 #include "model/trunks/slot_sums.hpp"
 
 #include <algorithm>

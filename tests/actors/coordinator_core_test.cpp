@@ -148,7 +148,7 @@ TEST_CASE("the last node and unknown ones cannot be drained", "[unit]") {
   CHECK(out.empty());
 }
 
-TEST_CASE("losing a node with experts ends the run by name; one without them does not", "[unit]") {
+TEST_CASE("losing a node with experts ends the run by name, one without them does not", "[unit]") {
   coordinator_core core(settings(2));
   start(core, 2);
   REQUIRE(core.join(request("spare"), "there"));

@@ -213,7 +213,8 @@ TEST_CASE("a replica without work in a step passes it without its parameters", "
   CHECK(sent<dispatch>(give_and_run(f.core, f.rows(1, 0))).size() == 2);
 }
 
-TEST_CASE("a replica that has passed a step without work still repeats its lanes of the step before", "[unit]") {
+TEST_CASE("a replica that has passed a step without work still repeats its lanes of the step before",
+          "[unit]") {
   fixture f;
   give(f.core, step(0, {0}));
   auto idle = step(1, {0});

@@ -50,9 +50,7 @@ public:
     connected = ::connect(descriptor_, reinterpret_cast<sockaddr*>(&to), sizeof to) == 0;
   }
 
-  ~raw_connection() {
-    ::close(descriptor_);
-  }
+  ~raw_connection() { ::close(descriptor_); }
 
   void send(const std::string& bytes) const {
     (void)!::send(descriptor_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
@@ -78,9 +76,7 @@ public:
     number = ntohs(at.sin_port);
   }
 
-  ~taken_port() {
-    ::close(descriptor_);
-  }
+  ~taken_port() { ::close(descriptor_); }
 
   int number = 0;
 
@@ -110,7 +106,8 @@ finished_process evaluate(const std::string& model) {
 TEST_CASE("impossible options are refused in one line that names them", "[process]") {
   const auto row = GENERATE(
     usage_row{{"train", "--nodez", "2"}, "--nodez"}, usage_row{{"train", "--nodes", "-1"}, "--nodes"},
-    usage_row{{"train", "--data", "mnist"}, "--data"}, usage_row{{"train", "--num-experts", "0"}, "--num-experts"},
+    usage_row{{"train", "--data", "mnist"}, "--data"},
+    usage_row{{"train", "--num-experts", "0"}, "--num-experts"},
     usage_row{small_run({"--num-experts", "4", "--num-experts-per-token", "5"}), "--num-experts-per-token"},
     usage_row{small_run({"--data-parallel-size", "2"}), "--data-parallel-size"},
     usage_row{small_run({"--lanes", "3"}), "--lanes"}, usage_row{small_run({"--lr", "nan"}), "--lr"},
@@ -135,7 +132,8 @@ TEST_CASE("a malformed configuration file is refused with its line", "[process]"
 
 TEST_CASE("a missing data set names the package that has it", "[process]") {
   temporary_directory empty;
-  const auto done = troupe_with({"train", "--data", "fashion-mnist", "--data-dir", empty.path(), "--max-steps", "2"});
+  const auto done = troupe_with(
+    {"train", "--data", "fashion-mnist", "--data-dir", empty.path(), "--max-steps", "2"});
   require_one_line(done, 1, "dataset-fashion-mnist");
 }
 
@@ -155,7 +153,8 @@ TEST_CASE("nobody at the address to join", "[process]") {
 }
 
 TEST_CASE("strangers are turned away and the run goes on", "[process]") {
-  auto run = process::start(awkward_run({"--nodes", "1", "--optimizer", "adam", "--message-delay-ms", "5", "--listen", "127.0.0.1:0"}));
+  auto run = process::start(awkward_run(
+    {"--nodes", "1", "--optimizer", "adam", "--message-delay-ms", "5", "--listen", "127.0.0.1:0"}));
   const auto address = address_of_run(run);
   raw_connection half_open(address);
   REQUIRE(half_open.connected);
@@ -200,7 +199,8 @@ TEST_CASE("a saved model is not damaged by a run that fails", "[process]") {
   temporary_directory place;
   const auto model = saved_model(place);
   const auto before = read_file(model + "/manifest.json");
-  require_one_line(troupe_with(small_run({"--save", model, "--metrics-file", "/nowhere/at/all"})), 1, "/nowhere");
+  require_one_line(troupe_with(small_run({"--save", model, "--metrics-file", "/nowhere/at/all"})), 1,
+                   "/nowhere");
   REQUIRE(read_file(model + "/manifest.json") == before);
   REQUIRE(evaluate(model).status.success());
 }

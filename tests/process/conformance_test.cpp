@@ -1,5 +1,6 @@
-// The published layer and training cases of the default router, through the actors: one process, and a head with two
-// nodes. Gradients are read off one step of plain SGD with learning rate 1: what a parameter lost is its gradient.
+// The published layer and training cases of the default router, through the actors: one process, and a head
+// with two nodes. Gradients are read off one step of plain SGD with learning rate 1: what a parameter lost is
+// its gradient.
 
 #include "model/checkpoint/model_directory.hpp"
 #include "model/checkpoint/safetensors.hpp"
@@ -34,7 +35,8 @@ tensor tensor_of(const json& j) {
 tensor slice(const tensor& stacked, std::int64_t e) {
   const auto dims = stacked.dims().dims().subspan(1);
   const auto count = static_cast<std::size_t>(stacked.row_elements());
-  return tensor::of<double>(shape(dims), stacked.as<double>().subspan(static_cast<std::size_t>(e) * count, count));
+  return tensor::of<double>(shape(dims),
+                            stacked.as<double>().subspan(static_cast<std::size_t>(e) * count, count));
 }
 
 /// Names of the expert tensors: case → model.
@@ -44,10 +46,12 @@ std::map<std::string, std::string> expert_names(const std::string& activation) {
 }
 
 std::vector<json> cases(const std::string& op) {
-  const auto file = json::parse(std::ifstream(std::string(TROUPE_SOURCE_DIR) + "/tests/data/cases-public.json"));
+  const auto file = json::parse(
+    std::ifstream(std::string(TROUPE_SOURCE_DIR) + "/tests/data/cases-public.json"));
   std::vector<json> result;
   for (auto& c : file["cases"])
-    if (c["op"] == op && c["options"]["router"]["router"] == "softmax" && !c["input"].contains("shared_W_gate"))
+    if (c["op"] == op && c["options"]["router"]["router"] == "softmax"
+        && !c["input"].contains("shared_W_gate"))
       result.push_back(c);
   return result;
 }
@@ -91,13 +95,15 @@ configuration configuration_of(const json& c, bool gradients) {
 }
 
 std::vector<owner_parameters> parameters_of(const json& c, bool gradients) {
-  std::vector<owner_parameters> result{{{0, owner_id::dense_part, 0}, {{"router.weight", tensor_of(c["input"]["Wg"])}}}};
+  std::vector<owner_parameters> result{
+    {{0, owner_id::dense_part, 0}, {{"router.weight", tensor_of(c["input"]["Wg"])}}}};
   if (gradients) result[0].values.push_back({"inputs", tensor_of(c["input"]["x"])});
   const auto experts = c["input"]["Wg"]["shape"][0].get<std::uint16_t>();
   for (std::uint16_t e = 0; e < experts; ++e) {
     owner_parameters owner{{0, e, 0}, {}};
     for (auto& [theirs, ours] : expert_names(c["options"]["activation"]))
-      if (c["input"].contains(theirs)) owner.values.push_back({ours, slice(tensor_of(c["input"][theirs]), e)});
+      if (c["input"].contains(theirs))
+        owner.values.push_back({ours, slice(tensor_of(c["input"][theirs]), e)});
     result.push_back(std::move(owner));
   }
   return result;
@@ -107,8 +113,9 @@ std::vector<owner_parameters> parameters_of(const json& c, bool gradients) {
 void run_head(const configuration& config, std::uint32_t nodes, const std::vector<std::string>& more) {
   run_options how;
   how.nodes = nodes;
-  std::vector<std::string> command{program("troupe-node"), "head", "--configuration", to_json(config), "--run",
-                                   to_json(how), "--events-fd", "1"};
+  std::vector<std::string> command{program("troupe-node"), "head",  "--configuration",
+                                   to_json(config),        "--run", to_json(how),
+                                   "--events-fd",          "1"};
   command.insert(command.end(), more.begin(), more.end());
   if (nodes > 0) command.insert(command.end(), {"--listen", "127.0.0.1:0"});
   auto head = process::start(command);
@@ -119,7 +126,8 @@ void run_head(const configuration& config, std::uint32_t nodes, const std::vecto
     const auto output = head.output();
     REQUIRE(std::regex_search(output, found, std::regex("\"port\":([0-9]+)")));
     for (std::uint32_t n = 0; n < nodes; ++n)
-      others.push_back(process::start({program("troupe-node"), "join", "--head", "127.0.0.1:" + found[1].str()}));
+      others.push_back(
+        process::start({program("troupe-node"), "join", "--head", "127.0.0.1:" + found[1].str()}));
   }
   const auto end = head.wait(60s);
   INFO(head.output() << head.errors());
@@ -137,8 +145,8 @@ void require_close(const std::string& what, std::span<const double> got, const j
 }
 
 /// before − after, by name; experts stacked again.
-std::vector<double> lost(const std::vector<owner_parameters>& before, const std::vector<owner_parameters>& after,
-                         const std::string& name) {
+std::vector<double> lost(const std::vector<owner_parameters>& before,
+                         const std::vector<owner_parameters>& after, const std::string& name) {
   std::vector<double> result;
   for (auto& owner : before)
     for (auto& value : owner.values) {
@@ -154,7 +162,8 @@ std::vector<double> lost(const std::vector<owner_parameters>& before, const std:
 
 double total_loss(const json& metrics, const configuration& config) {
   double sum = metrics["loss"];
-  for (auto& l : config.model.router.losses) sum += l.coefficient * metrics["layers"][0][l.name].get<double>();
+  for (auto& l : config.model.router.losses)
+    sum += l.coefficient * metrics["layers"][0][l.name].get<double>();
   return sum;
 }
 
@@ -180,7 +189,8 @@ TEST_CASE("the published layer cases hold through the actors", "[process][confor
     auto config = configuration_of(c, true);
     case_files files(c, config, true);
     run_head(config, nodes,
-             {"--model", files.place / "before", "--save", files.place / "after", "--metrics-file", files.place / "metrics"});
+             {"--model", files.place / "before", "--save", files.place / "after", "--metrics-file",
+              files.place / "metrics"});
     const auto before = parameters_of(c, true);
     const auto after = model_directory::open(files.place / "after")->read_all();
     REQUIRE(after);
@@ -188,13 +198,15 @@ TEST_CASE("the published layer cases hold through the actors", "[process][confor
     require_close("grad_x", lost(before, *after, "inputs"), expect["grad_x"]);
     require_close("grad_Wg", lost(before, *after, "router.weight"), expect["grad_Wg"]);
     for (auto& [theirs, ours] : expert_names(c["options"]["activation"]))
-      if (expect.contains("grad_" + theirs)) require_close(theirs, lost(before, *after, ours), expect["grad_" + theirs]);
+      if (expect.contains("grad_" + theirs))
+        require_close(theirs, lost(before, *after, ours), expect["grad_" + theirs]);
     const auto metrics = read_metrics(files.place / "metrics").front();
     REQUIRE(std::abs(metrics["loss"].get<double>() - expect["loss_task"]["data"][0].get<double>()) <= 1e-9);
     REQUIRE(std::abs(total_loss(metrics, config) - expect["loss"]["data"][0].get<double>()) <= 1e-9);
     REQUIRE(metrics["layers"][0]["expert_rows"] == expect["counts"]["data"]);
     run_head(config, nodes,
-             {"--task", "eval", "--model", files.place / "before", "--predictions", files.place / "outputs.safetensors"});
+             {"--task", "eval", "--model", files.place / "before", "--predictions",
+              files.place / "outputs.safetensors"});
     const auto outputs = safetensors_file::open(files.place / "outputs.safetensors")->read("outputs");
     REQUIRE(outputs);
     require_close("y", outputs->as<double>(), expect["y"]);

@@ -64,7 +64,8 @@ TEST_CASE("a node that drains hands its experts over and changes no bit", "[proc
 }
 
 TEST_CASE("a slow node changes nothing but time", "[process]") {
-  REQUIRE(digest_of_run(awkward_run({"--optimizer", "adam", "--nodes", "2", "--slow-node", "1:5"}, 400)) == undisturbed_digest());
+  REQUIRE(digest_of_run(awkward_run({"--optimizer", "adam", "--nodes", "2", "--slow-node", "1:5"}, 400))
+          == undisturbed_digest());
 }
 
 TEST_CASE("the sudden death of a node ends the run with its name", "[process]") {

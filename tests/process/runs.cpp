@@ -12,11 +12,35 @@ std::string program(const std::string& name) {
 }
 
 std::vector<std::string> awkward_run(const std::vector<std::string>& more, int steps) {
-  std::vector<std::string> command{program("troupe"), "train", "--data", "gaussian", "--num-experts", "7",
-                                   "--num-experts-per-token", "3", "--expert-hidden-size", "50", "--expert-activation",
-                                   "silu", "--batch-size", "22", "--num-microbatches", "4", "--lanes", "3",
-                                   "--clip-norm", "0.5", "--router-z-loss-coef", "0.001", "--seed", "5",
-                                   "--max-steps", std::to_string(steps), "--log-interval", "10", "--print-digest"};
+  std::vector<std::string> command{program("troupe"),
+                                   "train",
+                                   "--data",
+                                   "gaussian",
+                                   "--num-experts",
+                                   "7",
+                                   "--num-experts-per-token",
+                                   "3",
+                                   "--expert-hidden-size",
+                                   "50",
+                                   "--expert-activation",
+                                   "silu",
+                                   "--batch-size",
+                                   "22",
+                                   "--num-microbatches",
+                                   "4",
+                                   "--lanes",
+                                   "3",
+                                   "--clip-norm",
+                                   "0.5",
+                                   "--router-z-loss-coef",
+                                   "0.001",
+                                   "--seed",
+                                   "5",
+                                   "--max-steps",
+                                   std::to_string(steps),
+                                   "--log-interval",
+                                   "10",
+                                   "--print-digest"};
   command.insert(command.end(), more.begin(), more.end());
   return command;
 }

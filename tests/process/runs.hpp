@@ -12,8 +12,9 @@ namespace troupe::test {
 /// The built programs.
 std::string program(const std::string& name);
 
-/// `troupe train` on the awkward shape of the promise "same weights everywhere": 7 experts, 3 per token, hidden width 50,
-/// SiLU with bias, 4 ragged microbatches in 3 lanes, batches so small that some experts get 0 to 3 rows, clipping on.
+/// `troupe train` on the awkward shape of the promise "same weights everywhere": 7 experts, 3 per token,
+/// hidden width 50, SiLU with bias, 4 ragged microbatches in 3 lanes, batches so small that some experts get
+/// 0 to 3 rows, clipping on.
 std::vector<std::string> awkward_run(const std::vector<std::string>& more, int steps = 200);
 
 /// Runs to its end (within two minutes) and returns the digest it printed; fails the test if there is none.

@@ -23,8 +23,8 @@ TEST_CASE("the same weights come out of every way to carry a run out", "[process
                             words{"--data-parallel-size", "2"}, words{"--data-parallel-size", "3"},
                             words{"--nodes", "2", "--data-parallel-size", "3"}, words{"--in-flight", "1"},
                             words{"--in-flight", "4"}, words{"--nodes", "3", "--in-flight", "4"},
-                            words{"--nodes", "2", "--message-delay-ms", "3"}, words{"--nodes", "2", "--compute-threads", "2"},
-                            words{"--compute-threads", "1"});
+                            words{"--nodes", "2", "--message-delay-ms", "3"},
+                            words{"--nodes", "2", "--compute-threads", "2"}, words{"--compute-threads", "1"});
   auto more = way;
   more.insert(more.end(), {"--optimizer", optimizer});
   CAPTURE(optimizer, way);
@@ -47,7 +47,8 @@ TEST_CASE("other seeds give other weights", "[process]") {
 TEST_CASE("a script recomputes the digest from the saved files", "[process]") {
   const auto optimizer = GENERATE(as<std::string>{}, "sgd", "adam", "adamw");
   temporary_directory place;
-  const auto digest = digest_of_run(awkward_run({"--optimizer", optimizer, "--nodes", "2", "--save", place / "model"}));
+  const auto digest = digest_of_run(
+    awkward_run({"--optimizer", optimizer, "--nodes", "2", "--save", place / "model"}));
   const auto script = run({"python3", std::string(TROUPE_SOURCE_DIR) + "/scripts/digest.py", place / "model"},
                           std::chrono::seconds(30));
   INFO(script.output << script.errors);

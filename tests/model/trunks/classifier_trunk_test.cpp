@@ -1,5 +1,5 @@
-#include "model/trunks/gate_kernels.hpp"
 #include "model/run_failure.hpp"
+#include "model/trunks/gate_kernels.hpp"
 #include "tests/model/trunks/classifier_fixture.hpp"
 
 #include <catch2/catch_approx.hpp>
