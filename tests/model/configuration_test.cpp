@@ -145,7 +145,7 @@ const std::vector<bad_row> bad_rows = {
   {"--clip-scope:", "global | local", [](auto& c, auto&) { c.optimizer.clip_scope = "both"; }},
   {"--batch-size:", "got 0", [](auto& c, auto&) { c.schedule.batch_size = 0; }},
   {"--num-microbatches:", "got 0", [](auto& c, auto&) { c.schedule.num_microbatches = 0; }},
-  {"--num-microbatches:", "got 129, limit 128 (the batch size)",
+  {"--num-microbatches:", "got 129, limit 64 (the batch size)",
    [](auto& c, auto&) { c.schedule.num_microbatches = 129; }},
   {"--lanes:", "got 0", [](auto& c, auto&) { c.schedule.lanes = 0; }},
   {"--lanes:", "got 2, limit 1 (the number of microbatches)", [](auto& c, auto&) { c.schedule.lanes = 2; }},
