@@ -28,9 +28,9 @@ TEST_CASE("without a flag everything is as documented", "[unit]") {
   CHECK(options.config == configuration{});
   CHECK(options.run == run_options{});
   CHECK(options.config.data.name == "fashion-mnist");
-  CHECK(options.config.schedule.batch_size == 128);
+  CHECK(options.config.schedule.batch_size == 64);
   CHECK(options.config.schedule.epochs == 1);
-  CHECK(options.config.optimizer.learning_rate == 1e-3);
+  CHECK(options.config.optimizer.learning_rate == 2e-3);
   CHECK(options.config.model.router.losses == std::vector<loss_option>{{"switch", 0.01}});
   CHECK(options.log_interval == 100);
 }

@@ -57,7 +57,7 @@ TEST_CASE("every policy keeps min(n, C) slots of each expert, with their gates",
 TEST_CASE("the capacity is rounded up after multiplying in double", "[unit]") {
   CHECK(capacity_of(16, 2, 4, 1.0, 0) == 8);
   CHECK(capacity_of(16, 2, 4, 1.25, 0) == 10);
-  CHECK(capacity_of(50, 1, 5, 1.1, 0) == 12); // 10 · 1.1 lies above 11 in double
+  CHECK(capacity_of(50, 1, 5, 1.1, 0) == 11); // 10 · 1.1 is 11 in double; 1.1 / 5 · 50 is not
   CHECK(capacity_of(16, 1, 4, 0.5, 3) == 3);
 }
 
