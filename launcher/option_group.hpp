@@ -5,8 +5,10 @@
 
 #include <cstdint>
 #include <limits>
+#include <optional>
 #include <string>
 #include <type_traits>
+#include <vector>
 
 namespace troupe::launcher {
 
@@ -34,6 +36,30 @@ public:
     else
       return add(flag, target, "N", meaning)
         ->transform(whole_number(static_cast<std::uint64_t>(std::numeric_limits<T>::max())));
+  }
+
+  /// A number that may be left open; `otherwise` says what holds then.
+  template <class T>
+  CLI::Option* number(const std::string& flag, std::optional<T>& target, const std::string& meaning,
+                      const std::string& otherwise) {
+    auto* option = command_.add_option_function<T>(
+      flag, [&target](const T& value) { target = value; }, meaning);
+    option->group(heading_)->default_str(otherwise)->take_last();
+    if constexpr (std::is_floating_point_v<T>)
+      return option->type_name("X")->check(finite_number());
+    else
+      return option->type_name("N")->transform(
+        whole_number(static_cast<std::uint64_t>(std::numeric_limits<T>::max())));
+  }
+
+  /// Texts by repeating the flag, or separated by commas.
+  CLI::Option* texts(const std::string& flag, std::vector<std::string>& target,
+                     const std::string& placeholder, const std::string& meaning) {
+    return command_.add_option(flag, target, meaning)
+      ->group(heading_)
+      ->type_name(placeholder)
+      ->delimiter(',')
+      ->allow_extra_args(false);
   }
 
   CLI::Option* toggle(const std::string& flags, bool& target, const std::string& meaning) {

@@ -4,7 +4,9 @@
 #include "model/configuration.hpp"
 
 #include <cstdint>
+#include <optional>
 #include <string>
+#include <vector>
 
 namespace CLI {
 class App;
@@ -14,13 +16,22 @@ class App;
 /// the rest into a configuration and refuses what cannot be.
 namespace troupe::launcher {
 
+/// What the user chose of the router; where nothing was chosen, finish() takes what goes with the router.
+struct router_choices {
+  std::optional<std::uint32_t> experts_per_token;
+  std::optional<std::uint32_t> groups;
+  std::optional<std::uint32_t> groups_kept;
+  std::optional<double> aux_loss_coefficient;
+  std::optional<double> z_loss_coefficient;
+  std::vector<std::string> losses; ///< NAME=COEF
+  bool no_renormalise = false;
+};
+
 /// `troupe train`
 struct train_options {
   configuration config;
   run_options run;
-  double aux_loss_coefficient = 0.01; ///< become config.model.router.losses in finish()
-  double z_loss_coefficient = 0;
-  bool no_renormalise = false;
+  router_choices routing;
   bool no_evaluation = false;
   std::string listen; ///< HOST:PORT; empty: nobody from outside may join
   bool insecure = false;
@@ -66,6 +77,7 @@ struct query_options {
 };
 
 void add_options(CLI::App& command, train_options& options);
+void add_router_options(CLI::App& command, train_options& options); ///< a part of the one above
 void add_options(CLI::App& command, eval_options& options);
 void add_options(CLI::App& command, node_options& options);
 void add_status_options(CLI::App& command, query_options& options);
@@ -75,6 +87,7 @@ void add_drain_options(CLI::App& command, query_options& options);
 /// `usage`. With a node program of the user's own, names of experts, routers and data sets that are not known
 /// here are left to it.
 expected<void> finish(train_options& options);
+expected<void> finish_router(train_options& options); ///< a part of the one above: no checks of values
 expected<void> finish(eval_options& options);
 expected<void> finish(node_options& options);
 expected<void> finish(query_options& options);

@@ -29,21 +29,12 @@ void add_model_options(CLI::App& command, train_options& options) {
   option_group group(command, "Model");
   auto& model = options.config.model;
   group.number("--num-experts", model.experts, "experts of the MoE layer, each an actor of its own");
-  group.number("--num-experts-per-token", model.router.experts_per_token,
-               "experts that each row is sent to (top-k)");
-  group.text("--router", model.router.name, "NAME",
-             "how rows choose experts, such as softmax or switch (docs/routing.md)");
-  group.toggle("--no-renormalise", options.no_renormalise, "do not scale the chosen gates to sum to 1");
   group.text("--expert", model.expert_kind, "NAME",
              "kind of expert: mlp, or one that your node program adds");
   group.number("--expert-hidden-size", model.expert_hidden_size, "hidden width of an expert");
   group.text("--expert-activation", model.expert_activation, "NAME", "relu | silu | gelu | swiglu");
   group.toggle("--expert-bias,!--no-expert-bias", model.expert_bias,
                "give the experts' matrices a bias (they have one)");
-  group.number("--router-aux-loss-coef", options.aux_loss_coefficient,
-               "weight of the loss that balances the experts' load");
-  group.number("--router-z-loss-coef", options.z_loss_coefficient,
-               "weight of the loss that keeps the router's logits small");
   group.text("--precision", model.precision, "NAME", "f32 | f64");
 }
 
@@ -127,6 +118,7 @@ void add_output_options(CLI::App& command, train_options& options) {
 void add_options(CLI::App& command, train_options& options) {
   add_data_options(command, options);
   add_model_options(command, options);
+  add_router_options(command, options);
   add_training_options(command, options);
   add_optimizer_options(command, options);
   add_run_options(command, options);
@@ -135,8 +127,9 @@ void add_options(CLI::App& command, train_options& options) {
     "Examples:\n"
     "  troupe train                                  FashionMNIST in one process, one epoch\n"
     "  troupe train --nodes 2 --epochs 5             a head and two expert nodes on this machine\n"
-    "  troupe train --num-experts 8 --num-experts-per-token 1 --no-renormalise\n"
-    "                                                eight experts, each row visits one\n"
+    "  troupe train --num-experts 8 --router switch  eight experts, each row visits one\n"
+    "  troupe train --num-experts 8 --router sigmoid_bias --router-loss variance=0\n"
+    "                                                balance without a loss, and a measure of it\n"
     "  troupe train --data gaussian --max-steps 200 --print-digest\n"
     "                                                no files needed; same digest however you spread it\n"
     "  troupe train --listen 127.0.0.1:4040          others may join: troupe node --join 127.0.0.1:4040\n"
@@ -174,11 +167,7 @@ expected<void> check_listen(const train_options& options) {
 } // namespace
 
 expected<void> finish(train_options& options) {
-  auto& losses = options.config.model.router.losses;
-  losses.clear();
-  if (options.aux_loss_coefficient != 0) losses.push_back({"switch", options.aux_loss_coefficient});
-  if (options.z_loss_coefficient != 0) losses.push_back({"z", options.z_loss_coefficient});
-  options.config.model.router.renormalise = !options.no_renormalise;
+  if (const auto good = finish_router(options); !good) return good;
   options.config.schedule.evaluate_at_end = !options.no_evaluation;
   if (const auto good = validate_all(options); !good) return good;
   if (const auto good = check_listen(options); !good) return good;

@@ -26,6 +26,24 @@ expected<toml_value> value_of(const toml::node& node) {
   return fail(error_code::usage, node.is_table() ? "a table" : node.is_array() ? "a list" : "a date or time");
 }
 
+/// One value, or those of a list where an option takes several.
+expected<std::vector<toml_value>> values_of(const toml::node& node, bool takes_list) {
+  std::vector<toml_value> out;
+  const auto add = [&](const toml::node& each) -> expected<void> {
+    auto value = value_of(each);
+    if (!value) return tl::unexpected(value.error());
+    out.push_back(std::move(*value));
+    return {};
+  };
+  if (const auto* list = takes_list ? node.as_array() : nullptr) {
+    for (const auto& each : *list)
+      if (const auto good = add(each); !good) return tl::unexpected(good.error());
+  } else if (const auto good = add(node); !good) {
+    return tl::unexpected(good.error());
+  }
+  return out;
+}
+
 /// Error text of CLI11's validators without the name it puts in front: ours stands before it.
 std::string reason_of(const CLI::ParseError& problem, const std::string& flag) {
   const std::string text = problem.what();
@@ -46,14 +64,19 @@ expected<void> apply_one(CLI::App& command, const std::string& key, const toml::
                   + (meant.empty() ? "; `troupe train --help` lists all, without dashes here"
                                    : "; did you mean '" + meant + "'?"));
   }
-  const auto value = value_of(node);
-  if (!value) return refuse("got " + value.error().text + ", limit one plain value");
   const bool is_flag = option->get_expected_max() == 0;
-  if (is_flag != value->boolean)
-    return refuse("got " + value->text + ", limit " + (is_flag ? "true or false" : "a number or a text"));
-  if (option->count() > 0) return {}; // the command line wins
+  const bool takes_list = option->get_expected_max() > 1;
+  const auto values = values_of(node, takes_list);
+  if (!values)
+    return refuse("got " + values.error().text + ", limit "
+                  + (takes_list ? "a text or a list of texts" : "one plain value"));
+  for (const auto& value : *values)
+    if (is_flag != value.boolean)
+      return refuse("got " + value.text + ", limit " + (is_flag ? "true or false" : "a number or a text"));
+  if (option->count() > 0 || values->empty()) return {}; // the command line wins
   try {
-    option->add_result(is_flag ? option->get_flag_value(key, value->text) : value->text);
+    for (const auto& value : *values)
+      option->add_result(is_flag ? option->get_flag_value(key, value.text) : value.text);
     option->run_callback();
   } catch (const CLI::ParseError& problem) {
     return refuse(reason_of(problem, flag));

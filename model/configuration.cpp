@@ -43,6 +43,7 @@ void visit_fields(auto& v, is<router_options> auto& o) {
   v("renormalise", o.renormalise);
   v("scale", o.scale);
   v("bias_update_rate", o.bias_update_rate);
+  v("bias_recentre", o.bias_recentre);
   v("groups", o.groups);
   v("groups_kept", o.groups_kept);
   v("base", o.base);
@@ -69,6 +70,8 @@ void visit_fields(auto& v, is<model_options> auto& o) {
   v("expert_kind", o.expert_kind);
   v("expert_activation", o.expert_activation);
   v("expert_bias", o.expert_bias);
+  v("shared_experts", o.shared_experts);
+  v("shared_expert_gate", o.shared_expert_gate);
   v("learn_inputs", o.learn_inputs);
   v("precision", o.precision);
   v("router", o.router);

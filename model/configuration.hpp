@@ -34,7 +34,8 @@ struct router_options {
   std::uint32_t experts_per_token = 2;
   bool renormalise = true;
   double scale = 1;                   ///< sigmoid_bias, group_limited
-  double bias_update_rate = 1e-3;     ///< sigmoid_bias
+  double bias_update_rate = 1e-3;     ///< sigmoid_bias, group_limited with base sigmoid
+  bool bias_recentre = false;         ///< they subtract the mean of the bias's change, which keeps its sum
   std::uint32_t groups = 1;           ///< group_limited: n_group
   std::uint32_t groups_kept = 1;      ///< group_limited: topk_group
   std::string base = "sigmoid";       ///< group_limited: sigmoid | softmax
@@ -63,10 +64,17 @@ struct model_options {
   std::string expert_kind = "mlp";        ///< mlp: W2·act(W1·x), or a name that the program added
   std::string expert_activation = "relu"; ///< relu | silu | gelu | swiglu (three matrices)
   bool expert_bias = true;
-  bool learn_inputs = false;     ///< the inputs themselves are parameters of the dense part (conformance,
-                                 ///< embeddings)
-  std::string precision = "f32"; ///< f32 | f64
+  /// Experts to which every row goes, as one network of that many times the hidden width; 0: none. It is the
+  /// layer's owner number `experts`, and no expert that routers know of.
+  std::uint32_t shared_experts = 0;
+  bool shared_expert_gate = false; ///< its output is weighted by σ(x·w); otherwise by 1
+  bool learn_inputs = false;       ///< the inputs themselves are parameters of the dense part (conformance,
+                                   ///< embeddings)
+  std::string precision = "f32";   ///< f32 | f64
   router_options router;
+
+  /// Expert actors of a layer: the routed ones, and one that holds the shared ones.
+  std::uint32_t owners_per_layer() const { return experts + (shared_experts > 0 ? 1 : 0); }
 
   bool operator==(const model_options&) const = default;
 };
@@ -138,5 +146,8 @@ std::string hash_of(const configuration& config);
 /// allowed.
 expected<void> validate(const configuration& config);
 expected<void> validate(const configuration& config, const run_options& options);
+
+/// What is allowed and probably not meant, one line each with the remedy; for a valid configuration.
+std::vector<std::string> warnings_of(const configuration& config);
 
 } // namespace troupe

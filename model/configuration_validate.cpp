@@ -1,12 +1,12 @@
 #include "model/checks.hpp"
 #include "model/configuration.hpp"
+#include "model/configuration_routing.hpp"
 #include "model/extensions.hpp"
 #include "model/routing/make_router.hpp"
 
 #include "messages/limits.hpp"
 
-#include <set>
-#include <sstream>
+#include <algorithm>
 
 namespace troupe {
 
@@ -27,18 +27,6 @@ std::vector<std::string> with_names(std::vector<std::string> names, const Map& m
 
 const std::vector<std::string> standard_data = {"fashion-mnist", "gaussian", "tensors"};
 const std::vector<std::string> standard_experts = {"mlp"};
-const std::vector<std::string> standard_routers = {
-  "softmax",  "softmax_post",  "switch", "sigmoid_bias", "group_limited", "noisy_top_k", "gshard",
-  "sinkhorn", "expert_choice", "hash",   "quantile",     "task",          "dense"};
-const std::vector<std::string> standard_losses = {
-  "switch",  "first_choice",          "z",          "variance", "hf", "sequence",
-  "nanomoe", "tutel_load_importance", "importance", "load"};
-
-std::string flag_of_loss(const std::string& name) {
-  if (name == "switch") return "--router-aux-loss-coef";
-  if (name == "z") return "--router-z-loss-coef";
-  return "router loss '" + name + "'";
-}
 
 template <class Map>
 void check_own_names(checks& check, const std::string& kind, const std::vector<std::string>& standard,
@@ -61,93 +49,6 @@ void check_data(checks& check, const data_options& data, const extensions& more)
   }
 }
 
-void check_experts_per_token(checks& check, const model_options& model) {
-  const auto& router = model.router;
-  const auto k = router.experts_per_token;
-  const std::string flag = "--num-experts-per-token";
-  check.range(flag, k, 1, limits{}.experts_max);
-  check.require(k <= model.experts, flag, std::to_string(k),
-                std::to_string(model.experts) + " (the number of experts)",
-                "choose fewer or raise --num-experts");
-  const auto name = router.name;
-  const auto exactly = [&](std::uint32_t wanted) {
-    check.require(k == wanted, flag, std::to_string(k), std::to_string(wanted) + " with --router " + name,
-                  "or choose another router");
-  };
-  if (name == "switch" || name == "hash" || name == "task") exactly(1);
-  if (name == "gshard") exactly(2);
-  if (name == "dense") exactly(model.experts);
-  if (name == "quantile")
-    check.require(k < model.experts, flag, std::to_string(k),
-                  std::to_string(model.experts - 1) + " with --router quantile", "raise --num-experts");
-  const auto gate_is_one = (name == "softmax" && router.renormalise) || name == "softmax_post"
-                           || name == "noisy_top_k";
-  check.require(k != 1 || model.experts == 1 || !gate_is_one, flag, "1 with --router " + name,
-                "2 or more, because the one gate would always be 1 and the task could not train the router",
-                "use --router switch");
-}
-
-void check_router(checks& check, const model_options& model, const extensions& more) {
-  const auto& router = model.router;
-  check_own_names(check, "router", standard_routers, more.routers);
-  check.one_of("--router", router.name, with_names(standard_routers, more.routers));
-  check_experts_per_token(check, model);
-  check.positive("router.scale", router.scale);
-  check.not_negative("router.bias_update_rate", router.bias_update_rate);
-  check.one_of("router.base", router.base, {"sigmoid", "softmax"});
-  check.one_of("router.group_mask", router.group_mask, {"neg_inf", "zero"});
-  check.not_negative("router.noise_floor", router.noise_floor);
-  check.one_of("router.second", router.second, {"random", "threshold", "gumbel", "all"});
-  check.positive("router.second_threshold", router.second_threshold);
-  check.positive("router.sinkhorn_tolerance", router.sinkhorn_tolerance);
-  check.positive("router.sinkhorn_epsilon", router.sinkhorn_epsilon);
-  check.positive("router.choice_capacity_factor", router.choice_capacity_factor);
-  if (router.name == "group_limited") {
-    const auto groups = std::to_string(router.groups);
-    check.require(router.groups > 0 && model.experts % router.groups == 0, "router.groups", groups,
-                  "a divisor of " + std::to_string(model.experts) + " (the number of experts)");
-    check.range("router.groups_kept", router.groups_kept, 1, router.groups,
-                "it cannot keep more groups than there are");
-    if (!check.failed()) {
-      const auto reachable = std::uint64_t{router.groups_kept} * (model.experts / router.groups);
-      check.require(router.experts_per_token <= reachable, "--num-experts-per-token",
-                    std::to_string(router.experts_per_token),
-                    std::to_string(reachable) + " (experts in the groups kept)", "keep more groups");
-    }
-  }
-}
-
-/// Losses on what a router does not have, or beside a rule that balances by itself.
-void check_loss_goes_with_router(checks& check, const std::string& router, const loss_option& loss) {
-  if (loss.coefficient == 0) return;
-  const auto refuse_if = [&](bool bad, const std::string& why) {
-    std::ostringstream got;
-    got << loss.coefficient << " with --router " << router;
-    check.require(!bad, flag_of_loss(loss.name), got.str(), "0, because " + why);
-  };
-  refuse_if(router == "hash" || router == "task", "it has no logits");
-  refuse_if(loss.name != "z" && (router == "sinkhorn" || router == "expert_choice" || router == "quantile"),
-            "it balances the load by itself");
-  refuse_if((loss.name == "importance" || loss.name == "load") && router != "noisy_top_k",
-            "only --router noisy_top_k has the noise that it needs");
-}
-
-void check_capacity_and_losses(checks& check, const router_options& router) {
-  check.one_of("router.capacity_policy", router.capacity_policy,
-               {"none", "probs", "token_major", "choice_major", "bpr", "random"});
-  check.positive("router.capacity_factor", router.capacity_factor,
-                 "choose router.capacity_policy none for no capacity");
-  check.positive("router.capacity_factor_eval", router.capacity_factor_eval,
-                 "choose router.capacity_policy none for no capacity");
-  std::set<std::string> seen;
-  for (const auto& loss : router.losses) {
-    check.one_of("router.losses", loss.name, standard_losses);
-    check.require(seen.insert(loss.name).second, "router.losses", "'" + loss.name + "' twice", "once");
-    check.not_negative(flag_of_loss(loss.name), loss.coefficient);
-    check_loss_goes_with_router(check, router.name, loss);
-  }
-}
-
 /// What only the router itself knows.
 void check_router_accepts(checks& check, const model_options& model, const extensions& more) {
   if (check.failed() || more.routers.contains(model.router.name)) return;
@@ -162,8 +63,9 @@ void check_model(checks& check, const model_options& model, const extensions& mo
   check.one_of("--expert", model.expert_kind, with_names(standard_experts, more.experts));
   check.one_of("--expert-activation", model.expert_activation, {"relu", "silu", "gelu", "swiglu"});
   check.one_of("--precision", model.precision, {"f32", "f64"});
-  check_router(check, model, more);
-  check_capacity_and_losses(check, model.router);
+  check_own_names(check, "router", standard_routers(), more.routers);
+  check.one_of("--router", model.router.name, with_names(standard_routers(), more.routers));
+  check_routing(check, model);
   check_router_accepts(check, model, more);
 }
 

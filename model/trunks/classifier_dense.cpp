@@ -24,7 +24,7 @@ public:
     : layout_(std::move(layout)), bias_(bias), parameters_(static_cast<std::size_t>(layout_.size)),
       optimizer_(optimizer, static_cast<std::size_t>(layout_.stepped)) {
     for (const auto& e : layout_.entries)
-      if (e.name != "inputs" && e.offset != layout_.bias)
+      if (e.name != "inputs" && e.offset != layout_.bias && e.fan_in > 0)
         init_uniform<Real>(place(e), e.fan_in, seed, stage, owner_id::dense_part, e.name);
   }
 
@@ -165,7 +165,7 @@ expected<std::unique_ptr<dense_module>> dense_of(const configuration& config, co
   auto parts = make_classifier_parts<Real>(config, widths, more);
   if (!parts) return tl::unexpected(parts.error());
   const bias_rule_options bias{parts->routing_rule->needs().bias, config.model.router.bias_update_rate,
-                               false};
+                               config.model.router.bias_recentre};
   return make_classifier_dense<Real>(parts->layout(), config.optimizer, bias, config.schedule.seed, 0);
 }
 

@@ -8,8 +8,10 @@ namespace troupe {
 
 classifier_layout::classifier_layout(const router_needs& needs, sizes s, dtype type) {
   const auto lanes = static_cast<std::int64_t>(blob::alignment / size_of(type));
-  if (needs.gate) weight = add("router.weight", {s.experts, s.width}, s.width, lanes);
-  if (needs.noise_gate) noise_weight = add("router.noise_weight", {s.experts, s.width}, s.width, lanes);
+  // With noise the first choices are random: weights of 0 start even (Shazeer 2017).
+  const auto fan_in = needs.noise_gate ? 0 : s.width;
+  if (needs.gate) weight = add("router.weight", {s.experts, s.width}, fan_in, lanes);
+  if (needs.noise_gate) noise_weight = add("router.noise_weight", {s.experts, s.width}, fan_in, lanes);
   if (s.shared_gate) shared_gate = add("shared.gate", {s.width}, s.width, lanes);
   if (s.input_rows > 0) inputs = add("inputs", {s.input_rows, s.width}, 1, lanes);
   stepped = size;

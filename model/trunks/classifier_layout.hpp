@@ -17,7 +17,7 @@ struct classifier_layout {
     std::string name;
     shape dims;
     std::int64_t offset = 0;
-    std::int64_t fan_in = 1; ///< drawn uniform in ±1/√fan_in
+    std::int64_t fan_in = 1; ///< drawn uniform in ±1/√fan_in; 0: begins at 0
   };
 
   struct sizes {

@@ -58,6 +58,19 @@ TEST_CASE("numbers of a file keep all their bits", "[unit]") {
   CHECK(read("epsilon = 1e-300\n")->config.optimizer.epsilon == 1e-300);
 }
 
+TEST_CASE("losses in a file are one text or a list", "[unit]") {
+  const std::vector<loss_option> both = {{"switch", 0.01}, {"variance", 0.1}, {"z", 0.001}};
+  CHECK(read("router-loss = ['variance=0.1', 'z=1e-3']\n")->config.model.router.losses == both);
+  CHECK(read("router-loss = 'variance=0.1,z=1e-3'\n")->config.model.router.losses == both);
+  CHECK(read("router-loss = ['z=1']\n", {"--router-loss", "variance=0.1", "--router-loss", "z=0.001"})
+          ->config.model.router.losses
+        == both);
+  CHECK_THAT(problem_with("router-loss = [[1]]\n"),
+             ContainsSubstring("router-loss: got a list, limit a text"));
+  CHECK_THAT(problem_with("router-loss = 'z'\n"),
+             ContainsSubstring("--router-loss: got 'z', limit NAME=COEF"));
+}
+
 TEST_CASE("a negative form in a file turns its option off", "[unit]") {
   CHECK_FALSE(read("no-expert-bias = true\n")->config.model.expert_bias);
   CHECK(read("no-expert-bias = false\n")->config.model.expert_bias);

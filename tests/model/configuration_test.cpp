@@ -26,6 +26,8 @@ configuration everything_changed() {
   c.model.expert_kind = "other";
   c.model.expert_activation = "silu";
   c.model.expert_bias = false;
+  c.model.shared_experts = 2;
+  c.model.shared_expert_gate = true;
   c.model.learn_inputs = true;
   c.model.precision = "f64";
   c.model.router = {"group_limited",
@@ -33,6 +35,7 @@ configuration everything_changed() {
                     false,
                     2.5,
                     0.25,
+                    true,
                     4,
                     2,
                     "softmax",
@@ -98,9 +101,11 @@ const std::vector<bad_row> bad_rows = {
    [](auto& c, auto&) {
      c.model.router.name = "group_limited", c.model.router.groups = 4, c.model.router.experts_per_token = 2;
    }},
-  {"router.groups:", "got 3, limit a divisor of 4",
+  {"--router-groups:", "got 3, limit a divisor of 4",
    [](auto& c, auto&) { c.model.router.name = "group_limited", c.model.router.groups = 3; }},
-  {"router.groups_kept:", "got 2, limit 1 to 1",
+  {"--router-groups:", "got 0",
+   [](auto& c, auto&) { c.model.router.name = "group_limited", c.model.router.groups = 0; }},
+  {"--router-groups-kept:", "got 2, limit 1 to 1",
    [](auto& c, auto&) { c.model.router.name = "group_limited", c.model.router.groups_kept = 2; }},
   {"--router:", "softmax | softmax_post | switch",
    [](auto& c, auto&) { c.model.router.name = "round_robin"; }},
@@ -118,18 +123,95 @@ const std::vector<bad_row> bad_rows = {
    }},
   {"--router-aux-loss-coef:", "it balances the load by itself",
    [](auto& c, auto&) { c.model.router.name = "sinkhorn"; }},
-  {"router.losses:", "'luck'",
+  {"--router-loss:", "'luck'",
    [](auto& c, auto&) {
      c.model.router.losses = {{"luck", 1}};
    }},
-  {"router.losses:", "twice",
+  {"--router-loss:", "twice",
    [](auto& c, auto&) {
      c.model.router.losses = {{"z", 1}, {"z", 1}};
    }},
-  {"router.capacity_policy:", "'full'", [](auto& c, auto&) { c.model.router.capacity_policy = "full"; }},
-  {"router.capacity_factor:", "got 0", [](auto& c, auto&) { c.model.router.capacity_factor = 0; }},
-  {"router.capacity_factor_eval:", "got nan",
-   [](auto& c, auto&) { c.model.router.capacity_factor_eval = nan; }},
+  {"--capacity-policy:", "'full'", [](auto& c, auto&) { c.model.router.capacity_policy = "full"; }},
+  {"--capacity-factor:", "got 0", [](auto& c, auto&) { c.model.router.capacity_factor = 0; }},
+  {"--capacity-factor-eval:", "got nan", [](auto& c, auto&) { c.model.router.capacity_factor_eval = nan; }},
+  {"--num-experts-per-token:", "use --router switch",
+   [](auto& c, auto&) { c.model.router.name = "noisy_top_k", c.model.router.experts_per_token = 1; }},
+  {"--num-experts-per-token:", "limit 1 with --router hash",
+   [](auto& c, auto&) { c.model.router.name = "hash"; }},
+  {"--num-experts-per-token:", "limit 1 with --router task",
+   [](auto& c, auto&) { c.model.router.name = "task"; }},
+  {"--num-experts-per-token:", "limit 4 with --router dense",
+   [](auto& c, auto&) { c.model.router.name = "dense"; }},
+  {"--num-experts-per-token:", "limit 3 with --router quantile",
+   [](auto& c, auto&) { c.model.router.name = "quantile", c.model.router.experts_per_token = 4; }},
+  {"--router-scale:", "got 0", [](auto& c, auto&) { c.model.router.scale = 0; }},
+  {"--router-scale:", "got nan", [](auto& c, auto&) { c.model.router.scale = nan; }},
+  {"--router-bias-update-rate:", "got -1", [](auto& c, auto&) { c.model.router.bias_update_rate = -1; }},
+  {"--router-base:", "sigmoid | softmax", [](auto& c, auto&) { c.model.router.base = "relu"; }},
+  {"--router-group-mask:", "neg_inf | zero", [](auto& c, auto&) { c.model.router.group_mask = "one"; }},
+  {"--router-noise-floor:", "got -0.5", [](auto& c, auto&) { c.model.router.noise_floor = -0.5; }},
+  {"--router-second:", "random | threshold | gumbel | all",
+   [](auto& c, auto&) { c.model.router.second = "third"; }},
+  {"--router-second-threshold:", "got 0", [](auto& c, auto&) { c.model.router.second_threshold = 0; }},
+  {"--router-sinkhorn-tolerance:", "got 0", [](auto& c, auto&) { c.model.router.sinkhorn_tolerance = 0; }},
+  {"--router-sinkhorn-epsilon:", "got inf",
+   [](auto& c, auto&) { c.model.router.sinkhorn_epsilon = infinity; }},
+  {"--router-choice-capacity-factor:", "got 0",
+   [](auto& c, auto&) { c.model.router.choice_capacity_factor = 0; }},
+  {"--router-aux-loss-coef:", "it has no logits",
+   [](auto& c, auto&) { c.model.router.name = "hash", c.model.router.experts_per_token = 1; }},
+  {"--router-z-loss-coef:", "it has no logits",
+   [](auto& c, auto&) {
+     c.model.router.name = "task", c.model.router.experts_per_token = 1, c.model.router.losses = {{"z", 1}};
+   }},
+  {"--router-aux-loss-coef:", "it balances the load by itself",
+   [](auto& c, auto&) { c.model.router.name = "expert_choice"; }},
+  {"--router-loss variance:", "it balances the load by itself",
+   [](auto& c, auto&) {
+     c.model.router.name = "quantile", c.model.router.losses = {{"variance", 1}};
+   }},
+  {"--router-loss importance:", "only --router noisy_top_k has the noise",
+   [](auto& c, auto&) {
+     c.model.router.losses = {{"importance", 1}};
+   }},
+  {"--router-loss load:", "the best expert that is left out",
+   [](auto& c, auto&) {
+     c.model.router.name = "noisy_top_k", c.model.router.experts_per_token = 4;
+     c.model.router.losses = {{"load", 1}};
+   }},
+  {"--router-loss sequence:", "no sequences",
+   [](auto& c, auto&) {
+     c.model.router.losses = {{"sequence", 1}};
+   }},
+  {"--router-loss variance:", "2 experts",
+   [](auto& c, auto&) {
+     c.model.experts = c.model.router.experts_per_token = 1, c.model.router.losses = {{"variance", 1}};
+   }},
+  {"--router-loss hf:", "got -1",
+   [](auto& c, auto&) {
+     c.model.router.losses = {{"hf", -1}};
+   }},
+  {"--capacity-policy:", "choose as many rows as they have room for",
+   [](auto& c, auto&) {
+     c.model.router.name = "expert_choice", c.model.router.losses = {};
+     c.model.router.capacity_policy = "probs";
+   }},
+  {"--capacity-policy:", "needs no logits",
+   [](auto& c, auto&) {
+     c.model.router.name = "hash", c.model.router.experts_per_token = 1, c.model.router.losses = {};
+     c.model.router.capacity_policy = "bpr";
+   }},
+  {"--capacity-factor:", "got -1", [](auto& c, auto&) { c.model.router.capacity_factor = -1; }},
+  {"--renormalise-after-drop:", "a policy that drops",
+   [](auto& c, auto&) { c.model.router.renormalise_after_drop = true; }},
+  {"--num-shared-experts:", "got 5000, limit 0 to 4096",
+   [](auto& c, auto&) { c.model.shared_experts = 5000; }},
+  {"--num-shared-experts:", "got 1 with --num-experts 4096, limit 4096",
+   [](auto& c, auto&) { c.model.experts = 4096, c.model.shared_experts = 1; }},
+  {"--num-shared-experts:", "hidden numbers",
+   [](auto& c, auto&) { c.model.expert_hidden_size = 1 << 19, c.model.shared_experts = 4; }},
+  {"--shared-expert-gate:", "--num-shared-experts of at least 1",
+   [](auto& c, auto&) { c.model.shared_expert_gate = true; }},
   {"--optimizer:", "sgd | adam | adamw", [](auto& c, auto&) { c.optimizer.name = "lion"; }},
   {"--lr:", "got -0.1", [](auto& c, auto&) { c.optimizer.learning_rate = -0.1; }},
   {"--lr:", "got nan", [](auto& c, auto&) { c.optimizer.learning_rate = nan; }},
@@ -258,6 +340,28 @@ TEST_CASE("impossible configurations are refused with the option, what was got a
                StartsWith(row.flag) && ContainsSubstring(row.says) && ContainsSubstring("limit"));
     CHECK(result.error().text.find('\n') == std::string::npos);
   }
+}
+
+TEST_CASE("what is allowed but probably not meant is warned of with the remedy", "[unit]") {
+  CHECK(warnings_of(configuration{}).empty());
+  const auto only = [](const configuration& c) {
+    CHECK(validate(c).has_value());
+    const auto all = warnings_of(c);
+    REQUIRE(all.size() == 1);
+    return all.front();
+  };
+  configuration slow;
+  slow.model.router.name = "sigmoid_bias";
+  slow.model.router.experts_per_token = 1;
+  CHECK_THAT(only(slow), ContainsSubstring("--num-experts-per-token 1")
+                           && ContainsSubstring("too slow to prevent a collapse"));
+  configuration unread;
+  unread.model.router.bias_update_rate = 0.1;
+  CHECK_THAT(only(unread), StartsWith("--router-bias-update-rate changes nothing with --router softmax"));
+  configuration tight;
+  tight.model.router.capacity_policy = "probs";
+  tight.model.router.capacity_factor = 0.5;
+  CHECK_THAT(only(tight), StartsWith("--capacity-factor 0.5 drops rows even at perfect balance"));
 }
 
 TEST_CASE("names that a program adds are valid, and cannot take a standard name", "[unit]") {

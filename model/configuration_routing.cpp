@@ -1,0 +1,258 @@
+#include "model/configuration_routing.hpp"
+
+#include "messages/limits.hpp"
+#include "model/routing/losses.hpp"
+
+#include <algorithm>
+#include <set>
+#include <sstream>
+
+namespace troupe {
+
+namespace {
+
+constexpr std::int64_t shared_width_max = std::int64_t{1} << 20;
+
+std::string text_of(double value) {
+  std::ostringstream out;
+  out << value;
+  return out.str();
+}
+
+std::string flag_of_loss(const std::string& name) {
+  if (name == "switch") return "--router-aux-loss-coef";
+  if (name == "z") return "--router-z-loss-coef";
+  return "--router-loss " + name;
+}
+
+bool is(const std::string& name, std::initializer_list<const char*> names) {
+  return std::any_of(names.begin(), names.end(), [&](const char* n) { return name == n; });
+}
+
+bool has_logits(const std::string& router) {
+  return !is(router, {"hash", "task"});
+}
+
+bool has_selection_bias(const router_options& router) {
+  return router.name == "sigmoid_bias" || (router.name == "group_limited" && router.base == "sigmoid");
+}
+
+// -- routers ------------------------------------------------------------------
+
+void check_experts_per_token(checks& check, const model_options& model) {
+  const auto& router = model.router;
+  const auto k = router.experts_per_token;
+  const std::string flag = "--num-experts-per-token";
+  check.range(flag, k, 1, limits{}.experts_max);
+  check.require(k <= model.experts, flag, std::to_string(k),
+                std::to_string(model.experts) + " (the number of experts)",
+                "choose fewer or raise --num-experts");
+  const auto name = router.name;
+  const auto exactly = [&](std::uint32_t wanted) {
+    check.require(k == wanted, flag, std::to_string(k), std::to_string(wanted) + " with --router " + name,
+                  "or choose another router");
+  };
+  if (is(name, {"switch", "hash", "task"})) exactly(1);
+  if (name == "gshard") exactly(2);
+  if (name == "dense") exactly(model.experts);
+  if (name == "quantile")
+    check.require(k < model.experts, flag, std::to_string(k),
+                  std::to_string(model.experts - 1) + " with --router quantile", "raise --num-experts");
+  const auto gate_is_one = (name == "softmax" && router.renormalise)
+                           || is(name, {"softmax_post", "noisy_top_k"});
+  check.require(k != 1 || model.experts == 1 || !gate_is_one, flag, "1 with --router " + name,
+                "2 or more, because the one gate would always be 1 and the task could not train the router",
+                "use --router switch");
+}
+
+void check_groups(checks& check, const model_options& model) {
+  const auto& router = model.router;
+  check.require(router.groups > 0 && model.experts % router.groups == 0, "--router-groups",
+                std::to_string(router.groups),
+                "a divisor of " + std::to_string(model.experts) + " (the number of experts)");
+  check.range("--router-groups-kept", router.groups_kept, 1, router.groups,
+              "it cannot keep more groups than there are");
+  if (check.failed()) return;
+  const auto reachable = std::uint64_t{router.groups_kept} * (model.experts / router.groups);
+  check.require(router.experts_per_token <= reachable, "--num-experts-per-token",
+                std::to_string(router.experts_per_token),
+                std::to_string(reachable) + " (experts in the groups kept)", "raise --router-groups-kept");
+}
+
+void check_router(checks& check, const model_options& model) {
+  const auto& router = model.router;
+  check_experts_per_token(check, model);
+  check.positive("--router-scale", router.scale);
+  check.not_negative("--router-bias-update-rate", router.bias_update_rate);
+  check.one_of("--router-base", router.base, {"sigmoid", "softmax"});
+  check.one_of("--router-group-mask", router.group_mask, {"neg_inf", "zero"});
+  check.not_negative("--router-noise-floor", router.noise_floor);
+  check.one_of("--router-second", router.second, {"random", "threshold", "gumbel", "all"});
+  check.positive("--router-second-threshold", router.second_threshold);
+  check.positive("--router-sinkhorn-tolerance", router.sinkhorn_tolerance);
+  check.positive("--router-sinkhorn-epsilon", router.sinkhorn_epsilon);
+  check.positive("--router-choice-capacity-factor", router.choice_capacity_factor);
+  if (router.name == "group_limited") check_groups(check, model);
+}
+
+// -- losses -------------------------------------------------------------------
+
+/// Losses on what a router does not have, or beside a rule that balances by itself.
+void check_loss_goes_with_router(checks& check, const model_options& model, const loss_option& loss) {
+  if (loss.coefficient == 0) return;
+  const auto& router = model.router.name;
+  const auto refuse_if = [&](bool bad, const std::string& why) {
+    check.require(!bad, flag_of_loss(loss.name), text_of(loss.coefficient) + " with --router " + router,
+                  "0, because " + why);
+  };
+  refuse_if(!has_logits(router), "it has no logits");
+  refuse_if(loss.name != "z" && is(router, {"sinkhorn", "expert_choice", "quantile"}),
+            "it balances the load by itself");
+  refuse_if(is(loss.name, {"importance", "load"}) && router != "noisy_top_k",
+            "only --router noisy_top_k has the noise that it needs");
+  refuse_if(loss.name == "sequence",
+            "rows of a classifier are no sequences; --router-loss switch balances them");
+  refuse_if(is(loss.name, {"variance", "importance", "load", "tutel_load_importance"}) && model.experts < 2,
+            "a variance needs 2 experts");
+  refuse_if(loss.name == "load" && model.router.experts_per_token >= model.experts,
+            "it compares with the best expert that is left out; choose fewer --num-experts-per-token");
+}
+
+void check_losses(checks& check, const model_options& model) {
+  std::set<std::string> seen;
+  for (const auto& loss : model.router.losses) {
+    check.one_of("--router-loss", loss.name, standard_losses());
+    check.require(seen.insert(loss.name).second, "--router-loss", "'" + loss.name + "' twice", "once");
+    check.not_negative(flag_of_loss(loss.name), loss.coefficient);
+    check_loss_goes_with_router(check, model, loss);
+  }
+}
+
+// -- capacity -----------------------------------------------------------------
+
+void check_capacity(checks& check, const router_options& router) {
+  const std::string flag = "--capacity-policy";
+  const auto& policy = router.capacity_policy;
+  check.one_of(flag, policy, {"none", "probs", "token_major", "choice_major", "bpr", "random"});
+  const std::string remedy = "choose --capacity-policy none for no capacity";
+  check.positive("--capacity-factor", router.capacity_factor, remedy);
+  check.positive("--capacity-factor-eval", router.capacity_factor_eval, remedy);
+  check.require(policy == "none" || router.name != "expert_choice", flag,
+                policy + " with --router expert_choice",
+                "none, because its experts choose as many rows as they have room for",
+                "use --router-choice-capacity-factor");
+  check.require(policy != "bpr" || has_logits(router.name), flag, "bpr with --router " + router.name,
+                "a policy that needs no logits, because it has none", "use token_major");
+  check.require(policy != "none" || !router.renormalise_after_drop, "--renormalise-after-drop",
+                "it with --capacity-policy none", "a policy that drops");
+}
+
+// -- shared experts -----------------------------------------------------------
+
+void check_shared(checks& check, const model_options& model) {
+  const std::string flag = "--num-shared-experts";
+  check.range(flag, model.shared_experts, 0, limits{}.experts_max);
+  check.require(model.owners_per_layer() <= limits{}.experts_max, flag,
+                std::to_string(model.shared_experts) + " with --num-experts " + std::to_string(model.experts),
+                std::to_string(limits{}.experts_max) + " experts in all, the shared ones counted once");
+  check.require(model.shared_experts == 0
+                  || model.expert_hidden_size <= shared_width_max / std::int64_t{model.shared_experts},
+                flag, std::to_string(model.shared_experts),
+                std::to_string(shared_width_max) + " hidden numbers in all",
+                "choose fewer or a smaller --expert-hidden-size");
+  check.require(model.shared_experts > 0 || !model.shared_expert_gate, "--shared-expert-gate",
+                "it without a shared expert", "--num-shared-experts of at least 1");
+}
+
+} // namespace
+
+const std::vector<std::string>& standard_routers() {
+  static const std::vector<std::string> names = {
+    "softmax",  "softmax_post",  "switch", "sigmoid_bias", "group_limited", "noisy_top_k", "gshard",
+    "sinkhorn", "expert_choice", "hash",   "quantile",     "task",          "dense"};
+  return names;
+}
+
+const std::vector<std::string>& standard_losses() {
+  static const std::vector<std::string> names = {
+    "switch",  "first_choice",          "z",          "variance", "hf", "sequence",
+    "nanomoe", "tutel_load_importance", "importance", "load"};
+  return names;
+}
+
+bool balances_by_itself(const router_options& router) {
+  return is(router.name, {"sinkhorn", "expert_choice", "quantile", "hash", "task", "dense"})
+         || has_selection_bias(router);
+}
+
+void check_routing(checks& check, const model_options& model) {
+  check_router(check, model);
+  check_losses(check, model);
+  check_capacity(check, model.router);
+  check_shared(check, model);
+}
+
+// -- warnings -----------------------------------------------------------------
+
+namespace {
+
+/// An option that only some routers read.
+struct router_option_use {
+  const char* flag;
+  bool changed;
+  std::initializer_list<const char*> routers;
+};
+
+std::vector<std::string> unread_options(const router_options& o) {
+  const router_options plain;
+  const auto group_limited = {"group_limited"};
+  const router_option_use all[] = {
+    {"--no-renormalise", !o.renormalise, {"softmax"}},
+    {"--router-scale", o.scale != plain.scale, {"sigmoid_bias", "group_limited"}},
+    {"--router-bias-update-rate",
+     o.bias_update_rate != plain.bias_update_rate,
+     {"sigmoid_bias", "group_limited"}},
+    {"--router-bias-recentre", o.bias_recentre, {"sigmoid_bias", "group_limited"}},
+    {"--router-groups", o.groups != plain.groups, group_limited},
+    {"--router-groups-kept", o.groups_kept != plain.groups_kept, group_limited},
+    {"--router-base", o.base != plain.base, group_limited},
+    {"--router-group-mask", o.group_mask != plain.group_mask, group_limited},
+    {"--router-noise-floor", o.noise_floor != plain.noise_floor, {"noisy_top_k"}},
+    {"--router-second", o.second != plain.second, {"gshard"}},
+    {"--router-second-threshold", o.second_threshold != plain.second_threshold, {"gshard"}},
+    {"--router-sinkhorn-tolerance", o.sinkhorn_tolerance != plain.sinkhorn_tolerance, {"sinkhorn"}},
+    {"--router-sinkhorn-epsilon", o.sinkhorn_epsilon != plain.sinkhorn_epsilon, {"sinkhorn"}},
+    {"--router-choice-capacity-factor",
+     o.choice_capacity_factor != plain.choice_capacity_factor,
+     {"expert_choice"}},
+    {"--router-hash-seed", o.hash_seed != plain.hash_seed, {"hash"}},
+  };
+  std::vector<std::string> out;
+  for (const auto& use : all) {
+    if (!use.changed || is(o.name, use.routers)) continue;
+    std::string routers;
+    for (const auto* name : use.routers) routers += (routers.empty() ? "" : " or ") + std::string(name);
+    out.push_back(std::string(use.flag) + " changes nothing with --router " + o.name + ", only with "
+                  + routers);
+  }
+  return out;
+}
+
+} // namespace
+
+std::vector<std::string> warnings_of(const configuration& config) {
+  const auto& router = config.model.router;
+  std::vector<std::string> out;
+  if (const auto& names = standard_routers(); std::ranges::find(names, router.name) != names.end())
+    out = unread_options(router);
+  if (has_selection_bias(router) && router.experts_per_token == 1 && config.model.experts > 1)
+    out.push_back("--router " + router.name
+                  + " with --num-experts-per-token 1: the selection bias alone is too slow to prevent a "
+                    "collapse; choose 2 or more, or add --router-aux-loss-coef 0.1");
+  if (router.capacity_policy != "none" && router.capacity_factor < 1)
+    out.push_back("--capacity-factor " + text_of(router.capacity_factor)
+                  + " drops rows even at perfect balance; choose 1 or more");
+  return out;
+}
+
+} // namespace troupe

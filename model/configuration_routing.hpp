@@ -1,0 +1,21 @@
+#pragma once
+
+#include "model/checks.hpp"
+#include "model/configuration.hpp"
+
+#include <string>
+#include <vector>
+
+namespace troupe {
+
+/// The routers and losses of this library, by the names that options take.
+const std::vector<std::string>& standard_routers();
+const std::vector<std::string>& standard_losses();
+
+/// True for routers that balance the load by a rule of their own, and so take no balance loss unless asked.
+bool balances_by_itself(const router_options& router);
+
+/// Router, losses, capacity and shared experts of a configuration: impossible values and combinations.
+void check_routing(checks& check, const model_options& model);
+
+} // namespace troupe
