@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <numeric>
 
 namespace troupe::node {
@@ -33,15 +34,30 @@ double max_over_mean(const std::vector<std::uint64_t>& rows) {
          / static_cast<double>(sum);
 }
 
+/// Adds element by element; `into` grows to the size of `more`.
+void add_to(std::vector<std::uint64_t>& into, const std::vector<std::uint64_t>& more) {
+  into.resize(std::max(into.size(), more.size()));
+  std::ranges::transform(more, into, into.begin(), std::plus<>());
+}
+
 void add_layers(step_record& into, const microbatch_report& m, double weight) {
   into.expert_rows.resize(std::max(into.expert_rows.size(), m.layers.size()));
   into.values.resize(std::max(into.values.size(), m.layers.size()));
   for (std::size_t l = 0; l < m.layers.size(); ++l) {
-    auto& rows = into.expert_rows[l];
-    rows.resize(std::max(rows.size(), m.layers[l].expert_rows.size()));
-    for (std::size_t e = 0; e < m.layers[l].expert_rows.size(); ++e) rows[e] += m.layers[l].expert_rows[e];
+    add_to(into.expert_rows[l], m.layers[l].expert_rows);
     for (auto& v : m.layers[l].values) into.values[l][v.name] += weight * v.value;
   }
+}
+
+/// [[rows per class] per expert] of a row-major table.
+nlohmann::ordered_json by_expert(const std::vector<std::uint64_t>& table, std::size_t experts) {
+  auto rows = nlohmann::ordered_json::array();
+  const auto classes = experts == 0 ? 0 : table.size() / experts;
+  for (std::size_t e = 0; e < experts && classes > 0; ++e)
+    rows.push_back(
+      std::vector<std::uint64_t>(table.begin() + static_cast<std::ptrdiff_t>(e * classes),
+                                 table.begin() + static_cast<std::ptrdiff_t>((e + 1) * classes)));
+  return rows;
 }
 
 } // namespace
@@ -64,6 +80,7 @@ step_record record_of(const step_summary& summary) {
     const auto weight = static_cast<double>(m->rows) / static_cast<double>(r.rows);
     r.loss += weight * m->loss;
     r.correct += m->correct;
+    add_to(r.expert_class, m->expert_class);
     add_layers(r, *m, weight);
   }
   return r;
@@ -151,10 +168,8 @@ void recorder::evaluation_step(const step_summary& summary, const step_record& r
   e.rows += r.rows;
   e.correct += r.correct;
   e.expert_rows.resize(r.expert_rows.size());
-  for (std::size_t l = 0; l < r.expert_rows.size(); ++l) {
-    e.expert_rows[l].resize(r.expert_rows[l].size());
-    for (std::size_t i = 0; i < r.expert_rows[l].size(); ++i) e.expert_rows[l][i] += r.expert_rows[l][i];
-  }
+  for (std::size_t l = 0; l < r.expert_rows.size(); ++l) add_to(e.expert_rows[l], r.expert_rows[l]);
+  add_to(e.expert_class, r.expert_class);
   if (!summary.entry.last_of_evaluation) return;
   const auto rows = static_cast<double>(e.rows);
   nlohmann::ordered_json event{{"event", "evaluation"},
@@ -163,6 +178,7 @@ void recorder::evaluation_step(const step_summary& summary, const step_record& r
                                {"rows", e.rows},
                                {"epoch", summary.entry.updates_before / steps_per_epoch_},
                                {"expert_rows", e.expert_rows}};
+  if (!e.expert_class.empty()) event["expert_class"] = by_expert(e.expert_class, e.expert_rows[0].size());
   events_.write(event);
   if (metrics_.is_open()) metrics_ << event.dump() << '\n' << std::flush;
   evaluation_ = {};

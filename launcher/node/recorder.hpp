@@ -21,6 +21,7 @@ struct step_record {
   std::uint64_t rows = 0;
   std::vector<std::vector<std::uint64_t>> expert_rows; ///< by layer
   std::vector<std::map<std::string, double>> values;   ///< by layer: row-weighted means
+  std::vector<std::uint64_t> expert_class;             ///< layer 0: rows per (expert, class), row-major
   std::map<std::string, double> phases;                ///< µs, summed over replicas
   std::uint64_t bytes_sent = 0;
   std::uint64_t bytes_copied = 0;
