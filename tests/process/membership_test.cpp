@@ -2,7 +2,9 @@
 
 #include <catch2/catch_test_macros.hpp>
 
+#include <algorithm>
 #include <csignal>
+#include <optional>
 
 using namespace troupe::test;
 using namespace std::chrono_literals;
@@ -27,8 +29,12 @@ TEST_CASE("a node that joins in the middle takes its share and changes no bit", 
   auto run = process::start(unhurried({"--nodes", "1", "--metrics-file", place / "metrics"}));
   const auto address = address_of_run(run);
   REQUIRE(run.wait_for_output("Step 20 ", 60s));
+  const auto node_1 = process_of_node(run, "node-1");
+  REQUIRE(node_1 != 0);
+  std::optional<paused> pause(node_1); // however slow the machine, the guest comes in the middle
   auto guest = process::start({program("troupe"), "node", "--join", address, "--name", "guest"});
-  REQUIRE(run.wait_for_output("guest", 30s));
+  REQUIRE(run.wait_for_output("Node guest joined", 60s));
+  pause.reset();
   const auto end = run.wait(120s);
   INFO(run.output() << run.errors() << guest.output() << guest.errors());
   REQUIRE(end);
@@ -47,9 +53,14 @@ TEST_CASE("a node that drains hands its experts over and changes no bit", "[proc
   auto run = process::start(unhurried({"--nodes", "3", "--metrics-file", place / "metrics"}));
   const auto address = address_of_run(run);
   REQUIRE(run.wait_for_output("Step 20 ", 60s));
-  const auto drain = troupe::test::run({program("troupe"), "drain", "node-2", "--head", address}, 30s);
+  const auto node_1 = process_of_node(run, "node-1");
+  REQUIRE(node_1 != 0);
+  std::optional<paused> pause(node_1);
+  const auto drained = number_of_node(address, "node-2");
+  const auto drain = troupe::test::run({program("troupe"), "drain", "node-2", "--head", address}, 60s);
   INFO(drain.output << drain.errors);
   REQUIRE(drain.status.success());
+  pause.reset();
   const auto end = run.wait(120s);
   INFO(run.output() << run.errors());
   REQUIRE(end);
@@ -60,7 +71,7 @@ TEST_CASE("a node that drains hands its experts over and changes no bit", "[proc
   std::vector<int> last;
   for (auto& line : metrics)
     if (line.contains("placement")) last = line["placement"].get<std::vector<int>>();
-  REQUIRE(std::ranges::count(last, 2) == 0);
+  REQUIRE(std::ranges::count(last, drained) == 0);
 }
 
 TEST_CASE("a slow node changes nothing but time", "[process]") {
@@ -71,11 +82,8 @@ TEST_CASE("a slow node changes nothing but time", "[process]") {
 TEST_CASE("the sudden death of a node ends the run with its name", "[process]") {
   auto run = process::start(unhurried({"--nodes", "2"}));
   REQUIRE(run.wait_for_output("Step 20 ", 60s));
-  pid_t victim = 0;
-  std::vector<pid_t> all = children_of(run.pid());
-  for (auto child : all)
-    for (auto& word : command_line_of(child))
-      if (word == "node-2") victim = child;
+  const auto all = children_of(run.pid());
+  const auto victim = process_of_node(run, "node-2");
   REQUIRE(victim != 0);
   const auto killed_at = std::chrono::steady_clock::now();
   ::kill(victim, SIGKILL);

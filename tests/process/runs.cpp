@@ -2,6 +2,7 @@
 
 #include <catch2/catch_test_macros.hpp>
 
+#include <csignal>
 #include <fstream>
 #include <regex>
 
@@ -76,6 +77,32 @@ std::map<int, std::uint64_t> rows_by_node(const std::vector<nlohmann::json>& met
     for (std::size_t e = 0; e < rows.size(); ++e) result[placement.at(e)] += rows[e];
   }
   return result;
+}
+
+int number_of_node(const std::string& address, const std::string& name) {
+  const auto done = run({program("troupe"), "status", address, "--json"}, std::chrono::seconds(30));
+  INFO(done.output << done.errors);
+  REQUIRE(done.status.success());
+  const auto status = nlohmann::json::parse(done.output);
+  for (auto& node : status["nodes"])
+    if (node["name"] == name) return node["node"];
+  FAIL("no node is called " << name);
+  return 0;
+}
+
+pid_t process_of_node(const process& run, const std::string& name) {
+  for (const auto child : children_of(run.pid()))
+    for (const auto& word : command_line_of(child))
+      if (word == name) return child;
+  return 0;
+}
+
+paused::paused(pid_t who) : who_(who) {
+  ::kill(who_, SIGSTOP);
+}
+
+paused::~paused() {
+  ::kill(who_, SIGCONT);
 }
 
 std::string address_of_run(process& run) {

@@ -4,8 +4,11 @@
 
 #include <nlohmann/json.hpp>
 
+#include <map>
 #include <string>
 #include <vector>
+
+#include <sys/types.h>
 
 namespace troupe::test {
 
@@ -28,6 +31,25 @@ std::vector<nlohmann::json> read_metrics(const std::string& path);
 
 /// Rows that each node's experts computed, summed over the training steps of a metrics file.
 std::map<int, std::uint64_t> rows_by_node(const std::vector<nlohmann::json>& metrics);
+
+/// Number of the node that is called `name`, asked of the run itself: nodes get their numbers in the order in
+/// which they join, whatever their names. Fails the test if there is none.
+int number_of_node(const std::string& address, const std::string& name);
+
+/// The process of a run's local node, 0 if there is none.
+pid_t process_of_node(const process& run, const std::string& name);
+
+/// Stops a process for the length of a scope: a run that needs it makes no step meanwhile.
+class paused {
+public:
+  explicit paused(pid_t who);
+  ~paused();
+  paused(const paused&) = delete;
+  paused& operator=(const paused&) = delete;
+
+private:
+  pid_t who_;
+};
 
 /// "HOST:PORT" that a run printed that it listens at; waits for it.
 std::string address_of_run(process& run);
