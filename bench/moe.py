@@ -1,6 +1,6 @@
 """The benchmark model in plain PyTorch, shared by every baseline in this folder.
 
-x [T, 784] = pixels / 255; router logits z = x Wg^T without bias; the k largest logits per row (softmax over them = gates);
+x [T, 784] = pixels / 255 - 0.286 (their mean); router logits z = x Wg^T without bias; the k largest logits per row (softmax over them = gates);
 experts 784 -> hidden -> 10 with ReLU and biases; y = sum of gate * expert(x);
 loss = cross entropy + coefficient * switch auxiliary loss (Fedus 2021): E * sum_e n_e / (T k) * mean_t P_te.
 """
@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import nn
 
 PIXELS, CLASSES = 784, 10
+PIXEL_MEAN = 0.286  # of the training set, as in troupe (model/pixel.hpp)
 PACKAGE = "dataset-fashion-mnist"
 FILES = {
     "train": ("train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz"),
@@ -48,12 +49,12 @@ def read_idx(path):
     return torch.frombuffer(bytearray(raw[4 + 4 * dims :]), dtype=torch.uint8).view(shape)
 
 
-def load(part, directory=None):
-    """(x [N, 784] fp32 in 0..1, labels [N] int64) of part "train" or "test"."""
+def load(part, directory=None, mean=PIXEL_MEAN):
+    """(x [N, 784] fp32: pixels / 255 - mean, labels [N] int64) of part "train" or "test"."""
     images, labels = FILES[part]
     directory = data_dir(directory)
     x = read_idx(directory / images).view(-1, PIXELS)
-    return x.float().div_(255.0), read_idx(directory / labels).long()
+    return x.float().div_(255.0).sub_(mean), read_idx(directory / labels).long()
 
 
 def batches(x, labels, batch_size, seed, drop_last):

@@ -39,8 +39,8 @@ def main():
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--renormalise", action=argparse.BooleanOptionalAction, default=True,
                         help="gates sum to 1 over the chosen experts (default); --no-renormalise keeps softmax over all")
-    parser.add_argument("--pixel-mean", type=float, default=0.0,
-                        help="subtracted from pixels / 255 (default 0; the training set's mean is 0.286)")
+    parser.add_argument("--pixel-mean", type=float, default=moe.PIXEL_MEAN,
+                        help="subtracted from pixels / 255 (default %(default)s, the training set's mean)")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--data-dir", help=f"folder of the IDX .gz files (default: where the package {moe.PACKAGE} has them)")
     args = parser.parse_args()
@@ -51,9 +51,7 @@ def main():
         parser.error("--num-experts-per-token 1 needs --no-renormalise: a renormalised single gate gives the router no gradient")
 
     torch.set_num_threads(args.threads)
-    train, test = moe.load("train", args.data_dir), moe.load("test", args.data_dir)
-    for x, _ in (train, test):
-        x.sub_(args.pixel_mean)
+    train, test = (moe.load(part, args.data_dir, args.pixel_mean) for part in ("train", "test"))
     model = moe.DenseMoe(args.num_experts, k, args.expert_hidden_size, args.seed, args.renormalise)
     optimizer = torch.optim.Adam(model.parameters(), lr=args.lr, fused=True)
     step, steps = 0, args.epochs * math.ceil(len(train[0]) / args.batch_size)

@@ -14,7 +14,7 @@ public:
 };
 
 /// The rows `indices[begin, end)` of `rows`, in that order: n = end - begin, possibly 0.
-/// Unsigned bytes stand for pixels: value / 255.
+/// Unsigned bytes stand for pixels: value / 255 − mean (model/pixel.hpp).
 struct row_selection {
   tensor rows;    ///< [R, in] u8, f32 or f64
   tensor indices; ///< [N] i32

@@ -9,8 +9,8 @@
 
 namespace troupe {
 
-/// Gathers selected rows as numbers: u8 pixels become value / 255 (correctly rounded), f32 and f64 are
-/// converted.
+/// Gathers selected rows as numbers: u8 pixels become value / 255 − mean (model/pixel.hpp), f32 and f64
+/// are converted.
 template <class Real>
 class row_reader {
 public:

@@ -1,5 +1,7 @@
 #pragma once
 
+#include "model/pixel.hpp"
+
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -59,7 +61,7 @@ struct kernels {
   void (*multiply_transposed)(strided<const Real> a, strided<const Real> d, Real* c, std::ptrdiff_t m,
                               std::ptrdiff_t k, std::ptrdiff_t n_padded, bool accumulate);
 
-  /// out[i] = in[i] / 255, correctly rounded.
+  /// out[i] = in[i] / 255, correctly rounded, minus pixel_mean.
   void (*pixels)(const std::uint8_t* in, Real* out, std::ptrdiff_t count);
 
   // Activations on `count` numbers (a multiple of the lanes). Forward: h = act(pre). Backward: d *=

@@ -1,9 +1,11 @@
 #include "model/trunks/gate_kernels.hpp"
 
+#include "model/pixel.hpp"
 #include "model/routing/instruction_sets.hpp"
 
 #include <algorithm>
 #include <cstring>
+#include <numeric>
 #include <type_traits>
 #include <vector>
 
@@ -117,7 +119,8 @@ template <int Experts>
 struct pixel_logits_kernel {
   template <class Vector>
   static TROUPE_INLINE_KERNEL void run(const std::uint8_t* x, const float* w, std::int64_t rows,
-                                       std::int64_t width, float scale, float* out, std::int64_t stride) {
+                                       std::int64_t width, const float* mean_logits, float* out,
+                                       std::int64_t stride) {
     const auto whole = width / pixels_at_once * pixels_at_once;
     const auto row_width = (width + pixels_at_once - 1) / pixels_at_once * pixels_at_once;
     for (std::int64_t t = 0; t < rows; ++t, x += width) {
@@ -135,7 +138,7 @@ struct pixel_logits_kernel {
         }
         for (int e = 0; e < Experts; ++e) store(s[e] + l, sum[e]);
       }
-      for (int e = 0; e < Experts; ++e) out[t * stride + e] = folded(s[e]) * scale;
+      for (int e = 0; e < Experts; ++e) out[t * stride + e] = folded(s[e]) * (1.0f / 255.0f) - mean_logits[e];
     }
   }
 };
@@ -192,6 +195,26 @@ void for_expert_blocks(std::int64_t experts, F&& kernel) {
     }
 }
 
+/// pixel_mean · Σ_i w[e, i]: what the mean, subtracted from every pixel, takes off logit e.
+template <class Real>
+std::vector<Real> logits_of_mean(const Real* w, std::int64_t experts, std::int64_t width) {
+  std::vector<Real> out;
+  for (std::int64_t e = 0; e < experts; ++e)
+    out.push_back(static_cast<Real>(pixel_mean * std::accumulate(w + e * width, w + (e + 1) * width, 0.0)));
+  return out;
+}
+
+/// pixel_mean · Σ_t g[t, e]: what the mean takes off each number of row e of the weight gradient.
+template <class Real>
+std::vector<Real> gradients_of_mean(const Real* g, std::int64_t rows, std::int64_t experts) {
+  std::vector<double> sums(static_cast<std::size_t>(experts));
+  for (std::int64_t t = 0; t < rows; ++t)
+    for (std::int64_t e = 0; e < experts; ++e) sums[e] += static_cast<double>(g[t * experts + e]);
+  std::vector<Real> out;
+  for (const auto sum : sums) out.push_back(static_cast<Real>(pixel_mean * sum));
+  return out;
+}
+
 void logits(const float* x, std::int64_t rows, std::int64_t width, const float* w, std::int64_t experts,
             float* out) {
   for_expert_blocks(experts, [&]<int N>(std::int64_t e) {
@@ -205,9 +228,10 @@ void logits(const std::uint8_t* x, std::int64_t rows, std::int64_t width, const 
   std::vector<float> weight(static_cast<std::size_t>(experts * row_width));
   for (std::int64_t e = 0; e < experts; ++e)
     for (std::int64_t i = 0; i < width; ++i) weight[e * row_width + unpacked_place(i)] = w[e * width + i];
+  const auto mean_logits = logits_of_mean(w, experts, width);
   for_expert_blocks(experts, [&]<int N>(std::int64_t e) {
     run_widest<pixel_logits_kernel<N>>(x, static_cast<const float*>(weight.data()) + e * row_width, rows,
-                                       width, 1.0f / 255.0f, out + e, experts);
+                                       width, mean_logits.data() + e, out + e, experts);
   });
 }
 
@@ -225,34 +249,41 @@ void weight_gradient(const std::uint8_t* x, std::int64_t rows, std::int64_t widt
   for_expert_blocks(experts, [&]<int N>(std::int64_t e) {
     run_widest<pixel_gradient_kernel<N>>(x, g + e, rows, width, sums.data() + e * row_width, experts);
   });
+  const auto mean = gradients_of_mean(g, rows, experts);
   for (std::int64_t e = 0; e < experts; ++e)
     for (std::int64_t i = 0; i < width; ++i)
-      out[e * width + i] += sums[e * row_width + unpacked_place(i)] * (1.0f / 255.0f);
+      out[e * width + i] += sums[e * row_width + unpacked_place(i)] * (1.0f / 255.0f) - mean[e];
 }
 
 // ---- double: plain loops ---------------------------------------------------------------------------------------------
 
+double number_of(std::uint8_t pixel) {
+  return pixel / 255.0 - pixel_mean;
+}
+
+double number_of(double x) {
+  return x;
+}
+
 template <class Input>
 void logits(const Input* x, std::int64_t rows, std::int64_t width, const double* w, std::int64_t experts,
             double* out) {
-  constexpr double scale = sizeof(Input) == 1 ? 1.0 / 255.0 : 1.0;
   for (std::int64_t t = 0; t < rows; ++t)
     for (std::int64_t e = 0; e < experts; ++e) {
       double s[partials] = {};
       for (std::int64_t i = 0; i < width; ++i)
-        s[i % partials] += static_cast<double>(x[t * width + i]) * w[e * width + i];
-      out[t * experts + e] = folded(s) * scale;
+        s[i % partials] += number_of(x[t * width + i]) * w[e * width + i];
+      out[t * experts + e] = folded(s);
     }
 }
 
 template <class Input>
 void weight_gradient(const Input* x, std::int64_t rows, std::int64_t width, const double* g,
                      std::int64_t experts, double* out) {
-  constexpr double scale = sizeof(Input) == 1 ? 1.0 / 255.0 : 1.0;
   for (std::int64_t t = 0; t < rows; ++t)
     for (std::int64_t e = 0; e < experts; ++e)
       for (std::int64_t i = 0; i < width; ++i)
-        out[e * width + i] += static_cast<double>(x[t * width + i]) * scale * g[t * experts + e];
+        out[e * width + i] += number_of(x[t * width + i]) * g[t * experts + e];
 }
 
 /// Calls `f(data)` with the rows as u8 or as Real.

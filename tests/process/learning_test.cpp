@@ -2,8 +2,10 @@
 
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/generators/catch_generators.hpp>
+#include <catch2/generators/catch_generators_range.hpp>
 
 #include <algorithm>
+#include <cmath>
 
 using namespace troupe::test;
 using namespace std::chrono_literals;
@@ -35,41 +37,62 @@ std::vector<double> accuracies(const std::vector<nlohmann::json>& metrics) {
 
 } // namespace
 
-TEST_CASE("it learns FashionMNIST to its known accuracy", "[process][learning]") {
-  const auto experts = GENERATE(4, 8);
-  const auto seed = GENERATE(0, 1, 2);
-  CAPTURE(experts, seed);
+namespace {
+
+/// Test accuracy of plain PyTorch at the end: bench/reference_train.py --num-experts E --seed S --epochs N.
+struct reference {
+  int experts, seed;
+  double after_1, after_5;
+};
+
+constexpr reference pytorch[] = {
+  {4, 0, 0.8560, 0.8852}, {4, 1, 0.8558, 0.8824}, {4, 2, 0.8506, 0.8815},
+  {8, 0, 0.8559, 0.8826}, {8, 1, 0.8510, 0.8820}, {8, 2, 0.8545, 0.8834},
+};
+
+double accuracy_after(const reference& r, int epochs) {
   const auto found = accuracies(
-    train({"--num-experts", std::to_string(experts), "--num-experts-per-token", "2", "--seed",
-           std::to_string(seed), "--epochs", "5", "--eval-interval", "1"}));
-  REQUIRE(found.size() == 5);
-  REQUIRE(found.front() >= 0.83);
-  REQUIRE(found.back() >= 0.865);
+    train({"--num-experts", std::to_string(r.experts), "--num-experts-per-token", "2", "--seed",
+           std::to_string(r.seed), "--epochs", std::to_string(epochs)}));
+  REQUIRE(found.size() == 1);
+  return found.front();
+}
+
+} // namespace
+
+TEST_CASE("it learns FashionMNIST to its known accuracy, which is PyTorch's", "[process][learning]") {
+  const auto r = GENERATE(from_range(pytorch));
+  CAPTURE(r.experts, r.seed);
+  const auto early = accuracy_after(r, 1);
+  REQUIRE(early >= 0.83);
+  REQUIRE(std::abs(early - r.after_1) <= 0.005);
+  const auto late = accuracy_after(r, 5);
+  REQUIRE(late >= 0.865);
+  REQUIRE(std::abs(late - r.after_5) <= 0.005);
 }
 
 namespace {
 
 /// Rows per expert over the test data, after two epochs of top-1 routing with gates that are not
 /// renormalised.
-std::vector<std::uint64_t> top_1_load(const std::string& coefficient, finished_process* how = nullptr) {
+std::vector<std::uint64_t> top_1_load(const std::string& coefficient, int seed,
+                                      finished_process* how = nullptr) {
   const auto metrics = train({"--router", "switch", "--num-experts", "8", "--num-experts-per-token", "1",
-                              "--epochs", "2", "--router-aux-loss-coef", coefficient},
+                              "--epochs", "2", "--router-aux-loss-coef", coefficient, "--seed",
+                              std::to_string(seed)},
                              how);
   return metrics.back()["expert_rows"][0].get<std::vector<std::uint64_t>>();
 }
 
 } // namespace
 
-TEST_CASE("top-1 routing collapses with a weak balance loss, less with a stronger one, not with a strong one",
+TEST_CASE("top-1 routing collapses with a weak balance loss and says so, not with a strong one",
           "[process][learning]") {
+  const auto seed = GENERATE(0, 1, 2);
+  CAPTURE(seed);
   finished_process how;
-  const auto weak = top_1_load("0.01", &how);
-  REQUIRE(std::ranges::count(weak, 0u) >= 4);
+  const auto weak = top_1_load("0.01", seed, &how);
+  REQUIRE(std::ranges::count(weak, 0u) >= 3);
   REQUIRE((how.output + how.errors).find("routing collapses") != std::string::npos);
-  const auto stronger = top_1_load("0.1"); // plain PyTorch keeps 3 to 5 dead experts here too
-                                           // (bench/reference_train.py)
-  REQUIRE(std::ranges::count(stronger, 0u) < std::ranges::count(weak, 0u));
-  REQUIRE(*std::ranges::max_element(stronger) < *std::ranges::max_element(weak));
-  const auto strong = top_1_load("0.3");
-  REQUIRE(std::ranges::count(strong, 0u) == 0);
+  REQUIRE(std::ranges::count(top_1_load("0.1", seed), 0u) == 0);
 }
