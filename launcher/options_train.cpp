@@ -35,6 +35,12 @@ void add_model_options(CLI::App& command, train_options& options) {
   group.text("--expert-activation", model.expert_activation, "NAME", "relu | silu | gelu | swiglu");
   group.toggle("--expert-bias,!--no-expert-bias", model.expert_bias,
                "give the experts' matrices a bias (they have one)");
+  group.number("--num-shared-experts", model.shared_experts,
+               "experts to which every row goes besides, as one network of that many times the width");
+  group.number("--shared-expert-hidden-size", model.shared_expert_hidden_size,
+               "hidden width of that network; 0: as many times that of an expert");
+  group.toggle("--shared-expert-gate", model.shared_expert_gate,
+               "weight its output with a learned gate from 0 to 1");
   group.text("--precision", model.precision, "NAME", "f32 | f64");
 }
 

@@ -34,7 +34,7 @@ struct plan {
                              ///< `commit`
   std::vector<microbatch_plan> microbatches;
   std::uint64_t placement_version = 0;
-  std::vector<node_id> placement; ///< node of each expert owner, index = layer * experts + expert
+  std::vector<node_id> placement; ///< node of each expert owner, index = layer * owners per layer + expert
 
   bool operator==(const plan&) const = default;
 };

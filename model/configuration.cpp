@@ -71,6 +71,7 @@ void visit_fields(auto& v, is<model_options> auto& o) {
   v("expert_activation", o.expert_activation);
   v("expert_bias", o.expert_bias);
   v("shared_experts", o.shared_experts);
+  v("shared_expert_hidden_size", o.shared_expert_hidden_size);
   v("shared_expert_gate", o.shared_expert_gate);
   v("learn_inputs", o.learn_inputs);
   v("precision", o.precision);

@@ -67,14 +67,21 @@ struct model_options {
   /// Experts to which every row goes, as one network of that many times the hidden width; 0: none. It is the
   /// layer's owner number `experts`, and no expert that routers know of.
   std::uint32_t shared_experts = 0;
-  bool shared_expert_gate = false; ///< its output is weighted by σ(x·w); otherwise by 1
-  bool learn_inputs = false;       ///< the inputs themselves are parameters of the dense part (conformance,
-                                   ///< embeddings)
-  std::string precision = "f32";   ///< f32 | f64
+  std::int64_t shared_expert_hidden_size = 0; ///< of that network; 0: shared_experts · expert_hidden_size
+  bool shared_expert_gate = false;            ///< its output is weighted by σ(x·w); otherwise by 1
+  bool learn_inputs = false;     ///< the inputs themselves are parameters of the dense part (conformance,
+                                 ///< embeddings)
+  std::string precision = "f32"; ///< f32 | f64
   router_options router;
 
   /// Expert actors of a layer: the routed ones, and one that holds the shared ones.
   std::uint32_t owners_per_layer() const { return experts + (shared_experts > 0 ? 1 : 0); }
+
+  /// Hidden width of expert owner number `expert`.
+  std::int64_t hidden_size_of(std::uint32_t expert) const {
+    if (expert != experts || shared_experts == 0) return expert_hidden_size;
+    return shared_expert_hidden_size > 0 ? shared_expert_hidden_size : shared_experts * expert_hidden_size;
+  }
 
   bool operator==(const model_options&) const = default;
 };

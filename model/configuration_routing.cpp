@@ -82,6 +82,8 @@ void check_groups(checks& check, const model_options& model) {
 void check_router(checks& check, const model_options& model) {
   const auto& router = model.router;
   check_experts_per_token(check, model);
+  check.require(router.name != "task" || model.task == "classify", "--router",
+                "task with model.task " + model.task, "another router, because it goes by the rows' labels");
   check.positive("--router-scale", router.scale);
   check.not_negative("--router-bias-update-rate", router.bias_update_rate);
   check.one_of("--router-base", router.base, {"sigmoid", "softmax"});
@@ -160,8 +162,12 @@ void check_shared(checks& check, const model_options& model) {
                 flag, std::to_string(model.shared_experts),
                 std::to_string(shared_width_max) + " hidden numbers in all",
                 "choose fewer or a smaller --expert-hidden-size");
+  const auto some = "--num-shared-experts of at least 1";
+  check.range("--shared-expert-hidden-size", model.shared_expert_hidden_size, 0, shared_width_max);
+  check.require(model.shared_experts > 0 || model.shared_expert_hidden_size == 0,
+                "--shared-expert-hidden-size", "it without a shared expert", some);
   check.require(model.shared_experts > 0 || !model.shared_expert_gate, "--shared-expert-gate",
-                "it without a shared expert", "--num-shared-experts of at least 1");
+                "it without a shared expert", some);
 }
 
 } // namespace

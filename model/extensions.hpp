@@ -24,6 +24,8 @@ struct router_extension {
     make_f64;
 };
 
+/// Makes expert number `owner_id::expert`, of hidden width `config.model.hidden_size_of` that number: the
+/// shared expert is wider than the others.
 using expert_extension =
   std::function<expected<std::unique_ptr<expert_module>>(const configuration&, const model_shape&, owner_id)>;
 

@@ -40,7 +40,7 @@ struct coordinator_settings {
   std::string fingerprint; ///< of this process; nodes must have the same
   std::string fingerprint_text;
   std::uint16_t layers = 1;
-  std::uint32_t experts = 0;
+  std::uint32_t experts = 0;        ///< owners per layer, the shared expert included
   std::uint32_t nodes_expected = 0; ///< the run starts once so many nodes are ready; 0: this process hosts
                                     ///< the experts
 };

@@ -13,7 +13,7 @@ namespace troupe {
 struct host_settings {
   term_id term;
   node_id node = 0;
-  std::uint32_t experts = 0; ///< per layer
+  std::uint32_t experts = 0; ///< owners per layer, the shared expert included
   bool fresh_start = true; ///< experts of the first plan start from their initial parameters; otherwise their
                            ///< states are sent by the coordinator
   mutations defects;

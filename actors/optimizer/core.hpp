@@ -74,7 +74,7 @@ private:
   };
 
   std::size_t owners() const noexcept {
-    return std::size_t{settings_.layers} * settings_.config.model.experts + settings_.stages;
+    return std::size_t{settings_.layers} * settings_.config.model.owners_per_layer() + settings_.stages;
   }
 
   bool complete(const open_step& s) const {

@@ -18,7 +18,7 @@ namespace troupe {
 struct router_settings {
   term_id term;
   replica_id replica = 0;
-  std::uint32_t experts = 0;   ///< per layer
+  std::uint32_t experts = 0;   ///< owners per layer, the shared expert included
   std::uint32_t in_flight = 2; ///< microbatches at work at the same time
   node_id local = 0;           ///< node of this process: its bundles share memory
   tick_count resend_after = 8; ///< ticks without an answer before a message is sent again (see repeat_clock)

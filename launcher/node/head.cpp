@@ -135,7 +135,7 @@ expected<void> head::hire() {
   optimizer_ = spawn_optimizer(*system_, place_, o, news_.observer());
   office.enter_optimizer(optimizer_);
   if (nodes_expected() == 0) {
-    host_settings h{term_, 0, c.model.experts, initial_.empty(), {}};
+    host_settings h{term_, 0, c.model.owners_per_layer(), initial_.empty(), {}};
     const auto make = [this](owner_id owner) { return factory_.make_expert(options_.config, shape_, owner); };
     host_ = spawn_host(*system_, place_, h, make, [](const std::string&) {});
     office.enter_host(0, host_);
@@ -144,8 +144,10 @@ expected<void> head::hire() {
   recorder_ = std::make_unique<recorder>(options_, updates, steps_per_epoch_, events_);
   if (auto ok = recorder_->open(); !ok) return ok;
   events_.write({{"event", "start"}, {"train_steps", updates}, {"steps_per_epoch", steps_per_epoch_}});
+  if (options_.training)
+    for (const auto& text : warnings_of(c)) events_.write({{"event", "warning"}, {"text", text}});
   staff.directory = {optimizer_, routers_};
-  staff.owners = std::size_t{layers} * c.model.experts + 1;
+  staff.owners = std::size_t{layers} * c.model.owners_per_layer() + 1;
   staff.status = [this] {
     std::lock_guard guard(progress_mutex_);
     return progress_;
@@ -164,7 +166,7 @@ expected<void> head::hire_routers(replica_id replicas) {
     router_settings s;
     s.term = term_;
     s.replica = r;
-    s.experts = c.model.experts;
+    s.experts = c.model.owners_per_layer();
     s.in_flight = options_.run.in_flight;
     s.now_us = place_.now_us;
     if (!options_.predictions_file.empty()) s.on_outputs = predictions_.collector();
@@ -185,7 +187,7 @@ coordinator_settings head::membership() const {
                       .dump();
   s.configuration_hash = hash_of(options_.config);
   s.layers = layers;
-  s.experts = options_.config.model.experts;
+  s.experts = options_.config.model.owners_per_layer();
   s.nodes_expected = nodes_expected();
   if (s.nodes_expected > 0) {
     const auto f = own_fingerprint();

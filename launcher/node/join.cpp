@@ -83,7 +83,8 @@ expected<void> run_node(const join_options& options, const extensions& more, eve
   office.enter_coordinator(*coordinator);
   for (std::size_t r = 0; r < directory.routers.size(); ++r)
     office.enter_router(static_cast<replica_id>(r), directory.routers[r]);
-  const host_settings settings{seat.term, seat.node, given->config.model.experts, given->fresh, {}};
+  const host_settings settings{
+    seat.term, seat.node, given->config.model.owners_per_layer(), given->fresh, {}};
   const auto make = [&](owner_id owner) { return factory.make_expert(given->config, given->shape, owner); };
   const auto released = [&, main = caf::actor_cast<caf::actor>(self)](const std::string& reason) {
     caf::anon_send(main, release{seat.term, reason});

@@ -1,9 +1,10 @@
 #include "launcher/node/recorder.hpp"
 
+#include "launcher/node/layer_report.hpp"
+
 #include <algorithm>
 #include <cmath>
 #include <functional>
-#include <numeric>
 
 namespace troupe::node {
 
@@ -11,8 +12,6 @@ namespace {
 
 constexpr std::size_t rate_window = 64;
 constexpr double event_spacing_seconds = 0.05; ///< at most 20 events a second besides the log lines
-constexpr std::uint32_t collapse_window = 100; ///< steps without a token until an expert counts as dead for
-                                               ///< good
 
 double named(const step_record& r, const std::string& name) {
   double sum = 0;
@@ -25,13 +24,6 @@ std::uint64_t dead_experts(const step_record& r) {
   std::uint64_t dead = 0;
   for (auto& layer : r.expert_rows) dead += static_cast<std::uint64_t>(std::ranges::count(layer, 0u));
   return dead;
-}
-
-double max_over_mean(const std::vector<std::uint64_t>& rows) {
-  const auto sum = std::accumulate(rows.begin(), rows.end(), std::uint64_t{0});
-  if (sum == 0) return 0;
-  return static_cast<double>(*std::ranges::max_element(rows)) * static_cast<double>(rows.size())
-         / static_cast<double>(sum);
 }
 
 /// Adds element by element; `into` grows to the size of `more`.
@@ -184,24 +176,14 @@ void recorder::evaluation_step(const step_summary& summary, const step_record& r
   evaluation_ = {};
 }
 
+/// Warns of each layer once.
 void recorder::watch_for_collapse(const step_record& r) {
-  silent_.resize(r.expert_rows.size());
-  std::uint64_t dead = 0;
-  std::uint64_t experts = 0;
-  for (std::size_t l = 0; l < r.expert_rows.size(); ++l) {
-    silent_[l].resize(r.expert_rows[l].size());
-    for (std::size_t e = 0; e < r.expert_rows[l].size(); ++e) {
-      silent_[l][e] = r.expert_rows[l][e] == 0 ? silent_[l][e] + 1 : 0;
-      dead += silent_[l][e] >= collapse_window;
-      ++experts;
-    }
-  }
-  if (dead == 0 || std::exchange(warned_, true)) return;
-  events_.write(
-    {{"event", "warning"},
-     {"text", "routing collapses: " + std::to_string(dead) + " of " + std::to_string(experts)
-                + " experts got no token in the last " + std::to_string(collapse_window)
-                + " steps; raise --router-aux-loss-coef (0.1, say) or choose more experts per token"}});
+  while (watches_.size() < r.expert_rows.size()) watches_.emplace_back(options_.config.model.router);
+  for (std::size_t l = 0; l < r.expert_rows.size(); ++l)
+    if (const auto text = watches_[l].take(r.expert_rows[l]))
+      events_.write(
+        {{"event", "warning"},
+         {"text", (r.expert_rows.size() == 1 ? "" : "layer " + std::to_string(l) + ": ") + *text}});
 }
 
 void recorder::write_metrics(const step_summary& summary, const step_record& r) {
@@ -211,14 +193,7 @@ void recorder::write_metrics(const step_summary& summary, const step_record& r) 
   line["bytes_copied"] = r.bytes_copied;
   if (summary.permission.placement != placement_)
     line["placement"] = placement_ = summary.permission.placement;
-  auto& layers = line["layers"] = nlohmann::ordered_json::array();
-  for (std::size_t l = 0; l < r.expert_rows.size(); ++l) {
-    nlohmann::ordered_json layer{{"expert_rows", r.expert_rows[l]},
-                                 {"load_max_over_mean", max_over_mean(r.expert_rows[l])},
-                                 {"dead_experts", std::ranges::count(r.expert_rows[l], 0u)}};
-    for (auto& [name, value] : r.values[l]) layer[name] = value;
-    layers.push_back(std::move(layer));
-  }
+  line["layers"] = layer_reports(r, options_.config.model);
   metrics_ << line.dump() << '\n';
   if (steps_done_ == updates_) metrics_ << std::flush;
 }

@@ -3,6 +3,7 @@
 #include "actors/optimizer/core.hpp"
 #include "launcher/node/event_writer.hpp"
 #include "launcher/node/options.hpp"
+#include "model/routing/collapse_watch.hpp"
 
 #include <nlohmann/json.hpp>
 
@@ -72,8 +73,7 @@ private:
   double last_event_seconds_ = -1;
   std::uint64_t steps_done_ = 0;
   step_record evaluation_;
-  std::vector<std::vector<std::uint32_t>> silent_; ///< by layer and expert: steps in a row without a token
-  bool warned_ = false;
+  std::vector<collapse_watch> watches_; ///< by layer
   nlohmann::ordered_json last_;
   std::vector<node_id> placement_; ///< as last written to the metrics file
   // Benchmark sums after the warm-up.

@@ -163,9 +163,10 @@ void check_owners(field_reader& read, const manifest& result) {
   if (!dense || experts.empty())
     read.refuse("files", std::to_string(files.size()), "a dense part and experts");
   for (const auto& [layer, count] : experts)
-    if (count != result.description.config.model.experts)
+    if (count != result.description.config.model.owners_per_layer())
       read.refuse("experts of layer " + std::to_string(layer), std::to_string(count),
-                  std::to_string(result.description.config.model.experts) + ", the configuration's number");
+                  std::to_string(result.description.config.model.owners_per_layer())
+                    + ", the configuration's number");
 }
 
 } // namespace

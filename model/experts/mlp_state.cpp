@@ -145,8 +145,8 @@ expected<std::unique_ptr<expert_module>> make_mlp_expert(const configuration& co
                                                          const model_shape& widths, owner_id owner) {
   const auto activation = activation_named(config.model.expert_activation);
   if (!activation) return tl::unexpected(activation.error());
-  const mlp_shape s{widths.input_width, config.model.expert_hidden_size, widths.output_width, *activation,
-                    config.model.expert_bias};
+  const mlp_shape s{widths.input_width, config.model.hidden_size_of(owner.expert), widths.output_width,
+                    *activation, config.model.expert_bias};
   if (s.in < 1 || s.hidden < 1 || s.out < 1)
     return fail(error_code::usage, "[expert] widths: got " + std::to_string(s.in) + " to "
                                      + std::to_string(s.hidden) + " to " + std::to_string(s.out)

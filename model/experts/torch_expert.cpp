@@ -63,8 +63,8 @@ at::Tensor as_torch(const tensor& t, at::ScalarType type) {
 } // namespace
 
 torch_expert::torch_expert(const configuration& config, const model_shape& widths, owner_id owner)
-  : widths_(widths), hidden_(config.model.expert_hidden_size), seed_(config.schedule.seed), owner_(owner),
-    wide_(config.model.precision == "f64"), options_(config.optimizer) {
+  : widths_(widths), hidden_(config.model.hidden_size_of(owner.expert)), seed_(config.schedule.seed),
+    owner_(owner), wide_(config.model.precision == "f64"), options_(config.optimizer) {
   // nop
 }
 

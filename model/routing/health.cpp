@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
 
 namespace troupe {
 
@@ -41,24 +40,6 @@ double router_entropy(matrix_view<Real> logits, matrix_view<Real> probabilities,
     sum -= static_cast<double>(inner);
   }
   return logits.rows == 0 ? 0.0 : sum / static_cast<double>(logits.rows);
-}
-
-std::optional<std::string> collapse_warning(std::span<const std::uint64_t> counts, std::int64_t slots) {
-  const auto health = health_of(counts);
-  const auto experts = static_cast<double>(counts.size());
-  const double worst = experts / static_cast<double>(std::max<std::int64_t>(slots, 1)); // one expert takes
-                                                                                        // every token
-  const bool crowded = worst > 2 && health.load_max_over_mean > worst / 2;
-  if (health.load_max_over_mean == 0 || (health.dead_experts == 0 && !crowded)) return std::nullopt;
-  char text[320];
-  std::snprintf(text, sizeof text,
-                "routing collapsed: %llu of %zu experts got no token, the busiest %.1f times the mean; raise "
-                "the balance loss "
-                "(--router-aux-loss-coef 0.1), use more experts per token, or a router that balances itself "
-                "(sigmoid_bias, sinkhorn, expert_choice)",
-                static_cast<unsigned long long>(health.dead_experts), counts.size(),
-                health.load_max_over_mean);
-  return text;
 }
 
 template double router_entropy(matrix_view<float>, matrix_view<float>, std::span<const float>);

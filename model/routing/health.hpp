@@ -3,9 +3,7 @@
 #include "model/routing/router.hpp"
 
 #include <cstdint>
-#include <optional>
 #include <span>
-#include <string>
 
 namespace troupe {
 
@@ -26,10 +24,5 @@ load_health health_of(std::span<const std::uint64_t> counts);
 template <class Real>
 double router_entropy(matrix_view<Real> logits, matrix_view<Real> probabilities,
                       std::span<const Real> log_partition);
-
-/// One line with the remedy if routing has collapsed: experts without a token, or one expert with over half
-/// of the places that balance would spread over `experts`. Give it the counts of a window of steps, not of
-/// one.
-std::optional<std::string> collapse_warning(std::span<const std::uint64_t> counts, std::int64_t slots);
 
 } // namespace troupe

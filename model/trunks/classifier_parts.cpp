@@ -83,6 +83,8 @@ expected<classifier_parts<Real>> make_classifier_parts(const configuration& conf
   parts.width = widths.input_width;
   parts.output_width = widths.output_width;
   parts.input_rows = model.learn_inputs ? static_cast<std::int64_t>(widths.input_rows) : 0;
+  parts.shared_expert = model.shared_experts > 0;
+  parts.shared_gate = parts.shared_expert && model.shared_expert_gate;
   auto rule = router_of<Real>(model, more);
   if (!rule) return tl::unexpected(rule.error());
   parts.routing_rule = std::move(*rule);

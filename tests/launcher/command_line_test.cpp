@@ -87,6 +87,11 @@ TEST_CASE("flags of the model set their options", "[unit]") {
                               "--expert-activation",
                               "silu",
                               "--no-expert-bias",
+                              "--num-shared-experts",
+                              "2",
+                              "--shared-expert-hidden-size",
+                              "60",
+                              "--shared-expert-gate",
                               "--router-aux-loss-coef",
                               "0.5",
                               "--router-z-loss-coef",
@@ -100,6 +105,9 @@ TEST_CASE("flags of the model set their options", "[unit]") {
   expected.model.expert_hidden_size = 50;
   expected.model.expert_activation = "silu";
   expected.model.expert_bias = false;
+  expected.model.shared_experts = 2;
+  expected.model.shared_expert_hidden_size = 60;
+  expected.model.shared_expert_gate = true;
   expected.model.precision = "f64";
   expected.model.router.name = "sigmoid_bias";
   expected.model.router.experts_per_token = 3;

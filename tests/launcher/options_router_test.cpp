@@ -26,6 +26,32 @@ router_options good(const std::vector<std::string>& words) {
 
 using losses = std::vector<loss_option>;
 
+router_options everything_chosen() {
+  auto o = router_options{};
+  o.name = "group_limited";
+  o.experts_per_token = 3;
+  o.scale = 2.5;
+  o.bias_update_rate = 0.25;
+  o.bias_recentre = true;
+  o.groups = 4;
+  o.groups_kept = 2;
+  o.group_mask = "zero";
+  o.noise_floor = 0.5;
+  o.second = "gumbel";
+  o.second_threshold = 0.5;
+  o.sinkhorn_tolerance = 1e-3;
+  o.sinkhorn_epsilon = 1e-7;
+  o.choice_capacity_factor = 1.5;
+  o.hash_seed = 9;
+  o.capacity_policy = "random";
+  o.capacity_factor = 1.5;
+  o.capacity_factor_eval = 3;
+  o.capacity_minimum = 4;
+  o.renormalise_after_drop = true;
+  o.losses = {{"switch", 0.5}, {"z", 0.25}, {"variance", 0}};
+  return o;
+}
+
 } // namespace
 
 TEST_CASE("every router can be had by its name alone, with any number of experts", "[unit]") {
@@ -79,28 +105,6 @@ TEST_CASE("groups that were not chosen leave enough experts to choose from", "[u
 }
 
 TEST_CASE("what was chosen stays", "[unit]") {
-  auto expected = router_options{};
-  expected.name = "group_limited";
-  expected.experts_per_token = 3;
-  expected.scale = 2.5;
-  expected.bias_update_rate = 0.25;
-  expected.bias_recentre = true;
-  expected.groups = 4;
-  expected.groups_kept = 2;
-  expected.group_mask = "zero";
-  expected.noise_floor = 0.5;
-  expected.second = "gumbel";
-  expected.second_threshold = 0.5;
-  expected.sinkhorn_tolerance = 1e-3;
-  expected.sinkhorn_epsilon = 1e-7;
-  expected.choice_capacity_factor = 1.5;
-  expected.hash_seed = 9;
-  expected.capacity_policy = "random";
-  expected.capacity_factor = 1.5;
-  expected.capacity_factor_eval = 3;
-  expected.capacity_minimum = 4;
-  expected.renormalise_after_drop = true;
-  expected.losses = {{"switch", 0.5}, {"z", 0.25}, {"variance", 0}};
   CHECK(good({"--num-experts",
               "8",
               "--router",
@@ -149,7 +153,7 @@ TEST_CASE("what was chosen stays", "[unit]") {
               "0.25",
               "--router-loss",
               "variance=0"})
-        == expected);
+        == everything_chosen());
 }
 
 TEST_CASE("a loss that was chosen changes only itself", "[unit]") {

@@ -27,6 +27,7 @@ configuration everything_changed() {
   c.model.expert_activation = "silu";
   c.model.expert_bias = false;
   c.model.shared_experts = 2;
+  c.model.shared_expert_hidden_size = 5;
   c.model.shared_expert_gate = true;
   c.model.learn_inputs = true;
   c.model.precision = "f64";
@@ -144,6 +145,11 @@ const std::vector<bad_row> bad_rows = {
    [](auto& c, auto&) { c.model.router.name = "dense"; }},
   {"--num-experts-per-token:", "limit 3 with --router quantile",
    [](auto& c, auto&) { c.model.router.name = "quantile", c.model.router.experts_per_token = 4; }},
+  {"--router:", "goes by the rows' labels",
+   [](auto& c, auto&) {
+     c.model.task = "mean_square", c.model.router.name = "task", c.model.router.experts_per_token = 1;
+     c.model.router.losses = {};
+   }},
   {"--router-scale:", "got 0", [](auto& c, auto&) { c.model.router.scale = 0; }},
   {"--router-scale:", "got nan", [](auto& c, auto&) { c.model.router.scale = nan; }},
   {"--router-bias-update-rate:", "got -1", [](auto& c, auto&) { c.model.router.bias_update_rate = -1; }},
@@ -210,6 +216,10 @@ const std::vector<bad_row> bad_rows = {
    [](auto& c, auto&) { c.model.experts = 4096, c.model.shared_experts = 1; }},
   {"--num-shared-experts:", "hidden numbers",
    [](auto& c, auto&) { c.model.expert_hidden_size = 1 << 19, c.model.shared_experts = 4; }},
+  {"--shared-expert-hidden-size:", "got -1",
+   [](auto& c, auto&) { c.model.shared_experts = 1, c.model.shared_expert_hidden_size = -1; }},
+  {"--shared-expert-hidden-size:", "--num-shared-experts of at least 1",
+   [](auto& c, auto&) { c.model.shared_expert_hidden_size = 8; }},
   {"--shared-expert-gate:", "--num-shared-experts of at least 1",
    [](auto& c, auto&) { c.model.shared_expert_gate = true; }},
   {"--optimizer:", "sgd | adam | adamw", [](auto& c, auto&) { c.optimizer.name = "lion"; }},

@@ -34,7 +34,7 @@ struct classifier {
   classifier(const configuration& c, const model_shape& s) : config(c), widths(s) {
     trunk = make_classifier_trunk(c, s).value();
     dense = make_classifier_dense(c, s, 0).value();
-    for (std::uint16_t e = 0; e < c.model.experts; ++e) {
+    for (std::uint16_t e = 0; e < c.model.owners_per_layer(); ++e) {
       experts.push_back(make_mlp_expert(c, s, {0, e, 0}).value());
       sums.push_back(experts.back()->new_sum());
     }
@@ -97,6 +97,15 @@ struct classifier {
   std::unique_ptr<trunk_tape> tape;
   tensor dense_gradient;
 };
+
+/// Task loss plus its router losses with their coefficients.
+inline double total_loss(const microbatch_report& report, const model_options& model) {
+  double out = report.loss;
+  for (const auto& v : report.layers.at(0).values)
+    for (const auto& l : model.router.losses)
+      if (l.name == v.name) out += l.coefficient * v.value;
+  return out;
+}
 
 inline batch batch_of(const tensor& inputs, std::int64_t classes) {
   batch b;

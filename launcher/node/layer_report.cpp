@@ -1,0 +1,53 @@
+#include "launcher/node/layer_report.hpp"
+
+#include "launcher/node/recorder.hpp"
+#include "model/routing/health.hpp"
+#include "model/routing/losses.hpp"
+
+namespace troupe::node {
+
+namespace {
+
+using json = nlohmann::ordered_json;
+
+/// Each loss as measured, at perfect balance, and as it enters the total.
+json losses_of(const std::map<std::string, double>& values, const model_options& model) {
+  auto losses = json::object();
+  for (const auto& loss : model.router.losses) {
+    const auto value = values.find(loss.name);
+    if (value == values.end()) continue;
+    const loss_formula formula{.name = loss.name, .k = model.router.experts_per_token};
+    const auto balanced = value_at_balance(formula, model.experts);
+    auto& entry = losses[loss.name] = {{"value", value->second},
+                                       {"at_balance", balanced},
+                                       {"coefficient", loss.coefficient},
+                                       {"scaled", loss.coefficient * value->second}};
+    // Not a better balance than the best: counts and probabilities disagree.
+    const bool by_counts = loss.name == "switch" || loss.name == "first_choice" || loss.name == "hf";
+    if (by_counts && value->second < balanced) entry["below_balance"] = true;
+  }
+  return losses;
+}
+
+} // namespace
+
+json layer_reports(const step_record& r, const model_options& model) {
+  auto layers = json::array();
+  for (std::size_t l = 0; l < r.expert_rows.size(); ++l) {
+    const auto load = health_of(r.expert_rows[l]);
+    json layer{{"expert_rows", r.expert_rows[l]},
+               {"load_max_over_mean", load.load_max_over_mean},
+               {"load_min_over_mean", load.load_min_over_mean},
+               {"balancedness", load.balancedness},
+               {"load_cv_population", load.load_cv_population},
+               {"load_entropy_nats", load.load_entropy_nats},
+               {"dead_experts", load.dead_experts}};
+    for (const auto& [name, value] : r.values[l])
+      layer[name == "entropy" ? "router_entropy_nats" : name] = value;
+    layer["losses"] = losses_of(r.values[l], model);
+    layers.push_back(std::move(layer));
+  }
+  return layers;
+}
+
+} // namespace troupe::node

@@ -1,0 +1,70 @@
+#include "model/routing/collapse_watch.hpp"
+
+#include "model/routing/health.hpp"
+
+#include <algorithm>
+#include <cstdio>
+#include <numeric>
+
+namespace troupe {
+
+std::optional<std::string> collapse_watch::take(std::span<const std::uint64_t> counts) {
+  if (told_ || counts.empty()) return std::nullopt;
+  sum_.resize(counts.size());
+  std::ranges::transform(sum_, counts, sum_.begin(), std::plus{});
+  ++steps_;
+  const auto rows = std::accumulate(sum_.begin(), sum_.end(), std::uint64_t{0});
+  if (steps_ < window_steps || static_cast<double>(rows) < window_rows * static_cast<double>(sum_.size()))
+    return std::nullopt;
+  std::optional<std::string> result;
+  const bool collapsed = window_collapsed();
+  if (collapsed && suspected_) {
+    result = warning();
+    told_ = true;
+  }
+  suspected_ = collapsed;
+  sum_.assign(sum_.size(), 0);
+  steps_ = 0;
+  return result;
+}
+
+bool collapse_watch::window_collapsed() const {
+  const auto health = health_of(sum_);
+  // One expert that takes every token has E/k times the mean load.
+  const auto worst = static_cast<double>(sum_.size()) / std::max(1u, router_.experts_per_token);
+  const bool crowded = worst >= 4 && health.load_max_over_mean > worst / 2;
+  return health.dead_experts > 0 || crowded;
+}
+
+std::string collapse_watch::warning() const {
+  const auto health = health_of(sum_);
+  char text[160];
+  std::snprintf(
+    text, sizeof text,
+    "routing collapses: %llu of %zu experts got no token in the last %llu steps, the busiest one %.1f "
+    "times the mean; ",
+    static_cast<unsigned long long>(health.dead_experts), sum_.size(),
+    static_cast<unsigned long long>(steps_), health.load_max_over_mean);
+  return text + remedy();
+}
+
+std::string collapse_watch::remedy() const {
+  const auto& name = router_.name;
+  if (name == "task") return "choose at most as many --num-experts as there are classes";
+  if (name == "hash") return "choose another --router-hash-seed or fewer --num-experts";
+  if (name == "sinkhorn" || name == "expert_choice" || name == "quantile")
+    return "choose more experts per token or fewer experts";
+  if (name == "sigmoid_bias" || (name == "group_limited" && router_.base == "sigmoid"))
+    return "raise --router-bias-update-rate (0.01, say) or add --router-aux-loss-coef 0.01";
+  const auto own = std::ranges::find(router_.losses, std::string("switch"), &loss_option::name);
+  const auto now = own == router_.losses.end() ? 0.0 : own->coefficient;
+  char text[160];
+  std::snprintf(
+    text, sizeof text,
+    "raise --router-aux-loss-coef (%g, say), choose more experts per token, or a router that balances "
+    "by itself (sigmoid_bias, sinkhorn, expert_choice)",
+    now < 0.1 ? 0.1 : 3 * now);
+  return text;
+}
+
+} // namespace troupe

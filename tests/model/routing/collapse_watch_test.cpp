@@ -1,0 +1,92 @@
+#include "model/routing/collapse_watch.hpp"
+
+#include "model/random.hpp"
+
+#include <catch2/catch_test_macros.hpp>
+#include <catch2/matchers/catch_matchers_string.hpp>
+
+using namespace troupe;
+using Catch::Matchers::ContainsSubstring;
+using loads = std::vector<std::uint64_t>;
+
+namespace {
+
+/// What it says over `steps` equal steps, and after how many.
+struct outcome {
+  std::string text;
+  int after = 0;
+  int warnings = 0;
+};
+
+outcome watch(const router_options& router, const loads& counts, int steps) {
+  collapse_watch w(router);
+  outcome out;
+  for (int step = 1; step <= steps; ++step)
+    if (auto text = w.take(counts)) {
+      if (out.warnings++ == 0) out.after = step;
+      out.text = *text;
+    }
+  return out;
+}
+
+router_options named(const std::string& name, std::uint32_t k = 2) {
+  router_options o;
+  o.name = name;
+  o.experts_per_token = k;
+  return o;
+}
+
+} // namespace
+
+TEST_CASE("experts without a token for two windows are told of once, with the remedy", "[unit]") {
+  const auto seen = watch(named("softmax"), {30, 20, 14, 0}, 1000);
+  CHECK(seen.warnings == 1);
+  CHECK(seen.after == 200);
+  CHECK_THAT(seen.text,
+             ContainsSubstring("routing collapses: 1 of 4 experts got no token in the last 100 steps")
+               && ContainsSubstring("1.9 times the mean")
+               && ContainsSubstring("raise --router-aux-loss-coef (0.1, say)"));
+}
+
+TEST_CASE("one expert with most of the tokens is a collapse, though the others have some", "[unit]") {
+  CHECK(watch(named("switch", 1), {50, 5, 5, 4}, 200).warnings == 1);
+  CHECK(watch(named("switch", 1), {30, 12, 12, 10}, 1000).warnings == 0);
+  CHECK(watch(named("softmax"), {64, 60, 2, 2}, 1000).warnings == 0); // half of E/k = 2 is balance
+}
+
+TEST_CASE("an idle phase that ends is no collapse", "[unit]") {
+  collapse_watch w(named("softmax"));
+  for (int step = 0; step < 1000; ++step)
+    CHECK_FALSE(w.take(step < 150 ? loads{64, 64, 0, 0} : loads{40, 30, 30, 28}));
+}
+
+TEST_CASE("more experts than rows is no collapse while the choice is even", "[unit]") {
+  collapse_watch w(named("softmax"));
+  const philox_stream draws(1, "even");
+  std::vector<double> u(3000);
+  draws.fill_uniform<double>(u);
+  int collapsing = 0;
+  for (int step = 0; step < 1000; ++step) { // 3 choices a step among 64 experts: 0.05 a step each
+    loads counts(64);
+    for (int i = 0; i < 3; ++i)
+      ++counts[static_cast<std::size_t>(u[static_cast<std::size_t>(3 * step + i)] * 64)];
+    collapsing += w.take(counts).has_value();
+  }
+  CHECK(collapsing == 0);
+  // The same few rows, always to the same experts: two windows of 640 steps, 30 rows for each expert at
+  // balance.
+  loads few(64);
+  few[0] = few[1] = few[2] = 1;
+  CHECK(watch(named("softmax"), few, 1280).after == 1280);
+}
+
+TEST_CASE("the remedy is one that the router can take", "[unit]") {
+  const loads dead = {64, 64, 0, 0};
+  CHECK_THAT(watch(named("task", 1), dead, 200).text, ContainsSubstring("as there are classes"));
+  CHECK_THAT(watch(named("hash", 1), dead, 200).text, ContainsSubstring("--router-hash-seed"));
+  CHECK_THAT(watch(named("sigmoid_bias"), dead, 200).text, ContainsSubstring("--router-bias-update-rate"));
+  CHECK_THAT(watch(named("sinkhorn"), dead, 200).text, !ContainsSubstring("aux"));
+  auto strong = named("switch", 1);
+  strong.losses = {{"switch", 0.2}};
+  CHECK_THAT(watch(strong, dead, 200).text, ContainsSubstring("--router-aux-loss-coef (0.6, say)"));
+}
