@@ -36,6 +36,7 @@ check-asan-torch: setup ## build everything with ASan + UBSan, LibTorch's users 
 
 bench: build ## measure against PyTorch: one process, RPC, and both of ours (some minutes)
 	@bench/run
+	@bench/dispatch
 
 format: setup ## let clang-format rewrite the sources in our style
 	@git ls-files '*.hpp' '*.cpp' | xargs clang-format -i

@@ -1,19 +1,17 @@
 #pragma once
 
+#include "messages/memory_shelves.hpp"
 #include "messages/tensor.hpp"
 #include "model/kernels/aligned_buffer.hpp"
 
-#include <array>
 #include <cstddef>
 #include <memory>
-#include <mutex>
 #include <utility>
-#include <vector>
 
 namespace troupe {
 
-/// Recycles 64-byte aligned memory: a fresh page costs more than the arithmetic on it. Memory goes back to
-/// the pool when its last user lets go, on any thread, also after the pool itself has died.
+/// Lends 64-byte aligned memory. It goes back to the pool when its last user lets go, on any thread, also
+/// after the pool itself has died.
 class buffer_pool {
 public:
   /// Memory on loan. Contents are whatever they were.
@@ -48,8 +46,7 @@ public:
   tensor make_tensor(dtype type, const shape& dims);
 
 private:
-  struct shelves;
-  std::shared_ptr<shelves> shelves_;
+  std::shared_ptr<memory_shelves> shelves_;
 };
 
 } // namespace troupe
