@@ -50,7 +50,7 @@ void add_losses(CLI::App& command, train_options& options) {
   auto& chosen = options.routing;
   group.number("--router-aux-loss-coef", chosen.aux_loss_coefficient,
                "weight of the loss that balances the experts' load",
-               "by router: 0.01; switch 0.1; 0 where the router balances by itself");
+               "by router: 0.01; switch 0.2; 0 where the router balances by itself");
   group.number("--router-z-loss-coef", chosen.z_loss_coefficient,
                "weight of the loss that keeps the router's logits small", "0");
   group.texts("--router-loss", chosen.losses, "NAME=COEF",
@@ -134,7 +134,7 @@ void set_loss(std::vector<loss_option>& losses, const std::string& name, double 
 std::vector<loss_option> usual_losses(const model_options& model) {
   const auto& router = model.router;
   if (balances_by_itself(router)) return {};
-  if (router.name == "switch") return {{"switch", 0.1}}; // weaker ones let top-1 routing collapse
+  if (router.name == "switch") return {{"switch", 0.2}}; // with 0.1 an expert may idle for half a run
   if (router.name != "noisy_top_k") return {{"switch", 0.01}};
   std::vector<loss_option> out;
   if (model.experts > 1) out.push_back({"importance", 0.01});

@@ -10,17 +10,24 @@ bool compute_pool::strand::idle() const {
 }
 
 compute_pool::compute_pool(std::size_t threads, std::function<void()> prepare)
-  : prepare_(std::move(prepare)) {
-  for (std::size_t i = 0; i < threads; ++i) threads_.emplace_back([this] { run(); });
+  : state_(std::make_shared<state>()) {
+  state_->prepare = std::move(prepare);
+  for (std::size_t i = 0; i < threads; ++i) threads_.emplace_back([state = state_] { state->run(); });
 }
 
 compute_pool::~compute_pool() {
+  std::priority_queue<entry> dropped; // destroyed without the lock: jobs may hold whatever they like
   {
-    std::lock_guard guard(mutex_);
-    stopping_ = true;
+    std::lock_guard guard(state_->mutex);
+    state_->stopping = true;
+    std::swap(dropped, state_->ready);
   }
-  wake_.notify_all();
-  for (auto& t : threads_) t.join();
+  state_->wake.notify_all();
+  for (auto& t : threads_)
+    if (t.get_id() == std::this_thread::get_id())
+      t.detach();
+    else
+      t.join();
 }
 
 void compute_pool::submit(const std::shared_ptr<strand>& where, item work) {
@@ -30,27 +37,28 @@ void compute_pool::submit(const std::shared_ptr<strand>& where, item work) {
     where->waiting_.push_back(std::move(work));
     if (std::exchange(where->scheduled_, true)) return;
   }
-  schedule(where, priority);
+  state_->schedule(where, priority);
 }
 
-void compute_pool::schedule(std::shared_ptr<strand> from, std::uint64_t priority) {
+void compute_pool::state::schedule(std::shared_ptr<strand> from, std::uint64_t priority) {
   {
-    std::lock_guard guard(mutex_);
-    ready_.push({priority, order_++, std::move(from)});
+    std::lock_guard guard(mutex);
+    if (stopping) return;
+    ready.push({priority, order++, std::move(from)});
   }
-  wake_.notify_one();
+  wake.notify_one();
 }
 
-void compute_pool::run() {
-  if (prepare_) prepare_();
+void compute_pool::state::run() {
+  if (prepare) prepare();
   for (;;) {
     std::shared_ptr<strand> from;
     {
-      std::unique_lock lock(mutex_);
-      wake_.wait(lock, [this] { return stopping_ || !ready_.empty(); });
-      if (stopping_) return;
-      from = ready_.top().from;
-      ready_.pop();
+      std::unique_lock lock(mutex);
+      wake.wait(lock, [this] { return stopping || !ready.empty(); });
+      if (stopping) return;
+      from = ready.top().from;
+      ready.pop();
     }
     item next;
     {

@@ -40,7 +40,8 @@ public:
   /// `prepare` runs once on each thread before its first job.
   compute_pool(std::size_t threads, std::function<void()> prepare);
 
-  /// Finishes the jobs that run; queued ones are dropped.
+  /// Finishes the jobs that run; queued ones are dropped. May be called by one of its own jobs, which may
+  /// hold the last reference to the pool: that thread goes on by itself and ends after its job.
   ~compute_pool();
 
   compute_pool(const compute_pool&) = delete;
@@ -59,15 +60,20 @@ private:
     }
   };
 
-  void run();
-  void schedule(std::shared_ptr<strand> from, std::uint64_t priority);
+  /// What the threads share. It outlives the pool where the pool ends on one of its threads.
+  struct state {
+    std::function<void()> prepare;
+    std::mutex mutex;
+    std::condition_variable wake;
+    std::priority_queue<entry> ready;
+    std::uint64_t order = 0;
+    bool stopping = false;
 
-  std::function<void()> prepare_;
-  std::mutex mutex_;
-  std::condition_variable wake_;
-  std::priority_queue<entry> ready_;
-  std::uint64_t order_ = 0;
-  bool stopping_ = false;
+    void run();
+    void schedule(std::shared_ptr<strand> from, std::uint64_t priority);
+  };
+
+  std::shared_ptr<state> state_;
   std::vector<std::thread> threads_;
 };
 

@@ -71,7 +71,7 @@ TEST_CASE("names may be written with dashes", "[unit]") {
 
 TEST_CASE("what was not chosen goes with the router", "[unit]") {
   CHECK(good({"--router", "switch"}).experts_per_token == 1);
-  CHECK(good({"--router", "switch"}).losses == losses{{"switch", 0.1}});
+  CHECK(good({"--router", "switch"}).losses == losses{{"switch", 0.2}});
   CHECK(good({"--router", "hash"}).experts_per_token == 1);
   CHECK(good({"--router", "hash"}).losses.empty());
   CHECK(good({"--router", "task"}).losses.empty());
