@@ -26,6 +26,15 @@ if(NOT XXHASH_INCLUDE_DIR OR NOT XXHASH_LIBRARY)
   message(FATAL_ERROR "[dependencies] xxhash was not found: ${remedy}")
 endif()
 
+if(TROUPE_WITH_LAUNCHER)
+  foreach(script IN ITEMS d3.min.js plot.umd.min.js)
+    if(NOT EXISTS "${TROUPE_REPORT_SCRIPTS}/${script}")
+      message(FATAL_ERROR "[dependencies] ${script} (d3 7, Observable Plot 0.6: npm packages) was not found in "
+                          "'${TROUPE_REPORT_SCRIPTS}': run `make setup`, or pass -DTROUPE_REPORT_SCRIPTS=DIR")
+    endif()
+  endforeach()
+endif()
+
 if(TROUPE_WITH_ACTORS)
   troupe_require(CAF COMPONENTS core io openssl)
   if(CAF_VERSION VERSION_LESS 0.18.7)

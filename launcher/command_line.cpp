@@ -45,12 +45,15 @@ struct parser {
   train_options train;
   eval_options eval;
   node_options node;
+  ablate_options ablate;
   query_options status;
   query_options drain;
   CLI::App* train_app = app.add_subcommand("train", "Train a model, in one process or over several nodes.");
   CLI::App* eval_app = app.add_subcommand("eval", "Test a saved model.");
   CLI::App* node_app = app.add_subcommand("node",
                                           "Join a run as an expert node, from this or another machine.");
+  CLI::App* ablate_app = app.add_subcommand("ablate",
+                                            "Compare many configurations: a matrix of training runs.");
   CLI::App* status_app = app.add_subcommand("status", "Show a run: nodes, placement, step, rates, bytes.");
   CLI::App* drain_app = app.add_subcommand("drain", "Let a node hand its experts over and leave.");
 
@@ -70,6 +73,7 @@ struct parser {
     add_options(*train_app, train);
     add_options(*eval_app, eval);
     add_options(*node_app, node);
+    add_options(*ablate_app, ablate);
     add_status_options(*status_app, status);
     add_drain_options(*drain_app, drain);
   }
@@ -109,7 +113,7 @@ error usage_error(CLI::App& app, CLI::App& chosen, const CLI::ParseError& proble
     text = unknown_text(chosen, unknown.front());
   else if (dynamic_cast<const CLI::RequiredError*>(&problem) != nullptr)
     text = (chosen.get_parent() == nullptr
-              ? "command line: got no command, limit one of train, eval, node, status, drain"
+              ? "command line: got no command, limit one of train, eval, node, ablate, status, drain"
               : text)
            + "; " + help_command(chosen) + " explains";
   else if (dynamic_cast<const CLI::ArgumentMismatch*>(&problem) != nullptr)
@@ -154,6 +158,7 @@ expected<command> read_command_line(std::vector<std::string> arguments) {
   if (all.train_app->parsed()) return finished_train(all);
   if (all.eval_app->parsed()) return finished(all.eval);
   if (all.node_app->parsed()) return finished(all.node);
+  if (all.ablate_app->parsed()) return finished(all.ablate);
   const bool drain = all.drain_app->parsed();
   if (const auto good = finish(drain ? all.drain : all.status); !good) return tl::unexpected(good.error());
   return drain ? command(drain_command{all.drain}) : command(status_command{all.status});

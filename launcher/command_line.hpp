@@ -22,8 +22,8 @@ struct drain_command {
   query_options options;
 };
 
-using command =
-  std::variant<show_text, train_options, eval_options, node_options, status_command, drain_command>;
+using command = std::variant<show_text, train_options, eval_options, node_options, ablate_options,
+                             status_command, drain_command>;
 
 /// Reads a command line without the program's name, and the TOML file it names; the result has passed
 /// finish(). All errors are one line that names the option: `usage`.

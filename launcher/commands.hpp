@@ -8,6 +8,7 @@ namespace troupe::launcher {
 int run_train(const train_options& options);
 int run_eval(const eval_options& options);
 int run_node(const node_options& options);
+int run_ablate(const ablate_options& options);
 int run_status(const query_options& options);
 int run_drain(const query_options& options);
 

@@ -16,6 +16,7 @@ struct execute {
   int operator()(const train_options& options) const { return run_train(options); }
   int operator()(const eval_options& options) const { return run_eval(options); }
   int operator()(const node_options& options) const { return run_node(options); }
+  int operator()(const ablate_options& options) const { return run_ablate(options); }
   int operator()(const status_command& command) const { return run_status(command.options); }
   int operator()(const drain_command& command) const { return run_drain(command.options); }
 };

@@ -27,14 +27,14 @@ void add_if(std::vector<std::string>& arguments, bool condition, const std::stri
   if (condition) arguments.push_back(flag);
 }
 
+} // namespace
+
 std::uint32_t core_count() {
   cpu_set_t set;
   return ::sched_getaffinity(0, sizeof set, &set) == 0
            ? static_cast<std::uint32_t>(std::max(1, CPU_COUNT(&set)))
            : 1;
 }
-
-} // namespace
 
 std::string node_program_path(const std::string& chosen) {
   if (!chosen.empty()) return chosen;

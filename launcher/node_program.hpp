@@ -34,6 +34,9 @@ child_options node_of(const node_options& options, const std::string& configurat
 child_options status_of(const query_options& options);
 child_options drain_of(const query_options& options);
 
+/// Cores that this process may use.
+std::uint32_t core_count();
+
 /// Compute threads of one of several local nodes: the user's number, or the cores of this process divided
 /// among them.
 std::uint32_t threads_per_node(const run_options& run);

@@ -76,10 +76,20 @@ struct query_options {
   std::string node_program;
 };
 
+/// `troupe ablate`
+struct ablate_options {
+  std::string matrix; ///< TOML file
+  std::string out;    ///< folder of results; empty: the matrix's name + "-ablation", here
+  std::uint32_t jobs = 0;
+  bool list = false;
+  std::string node_program;
+};
+
 void add_options(CLI::App& command, train_options& options);
 void add_router_options(CLI::App& command, train_options& options); ///< a part of the one above
 void add_options(CLI::App& command, eval_options& options);
 void add_options(CLI::App& command, node_options& options);
+void add_options(CLI::App& command, ablate_options& options);
 void add_status_options(CLI::App& command, query_options& options);
 void add_drain_options(CLI::App& command, query_options& options);
 
@@ -90,6 +100,7 @@ expected<void> finish(train_options& options);
 expected<void> finish_router(train_options& options); ///< a part of the one above: no checks of values
 expected<void> finish(eval_options& options);
 expected<void> finish(node_options& options);
+expected<void> finish(ablate_options& options);
 expected<void> finish(query_options& options);
 
 /// Hash of the configuration that `troupe train --config FILE` would run.

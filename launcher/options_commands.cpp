@@ -68,6 +68,40 @@ void add_options(CLI::App& command, node_options& options) {
                  "  troupe drain second --head 127.0.0.1:4040               and gives them back");
 }
 
+void add_options(CLI::App& command, ablate_options& options) {
+  option_group group(command, "Options");
+  group.text("matrix", options.matrix, "MATRIX.toml", "what to compare")->required();
+  group.text("--out", options.out, "DIR",
+             "folder of results; the matrix's name and -ablation, here, when missing");
+  group.number("--jobs", options.jobs,
+               "cells that run at once, the cores divided among them; 0: as many as cores");
+  group.toggle("--list", options.list, "show the cells and end");
+  group.text("--node-program", options.node_program, "PATH", node_program_meaning);
+  command.footer(
+    "A matrix is a TOML file. Its keys are options of `troupe train`, without dashes; every\n"
+    "combination of the lists under [vary] is a cell, a training run of its own:\n\n"
+    "  # routers.toml\n"
+    "  data = \"fashion-mnist\"\n"
+    "  epochs = 3\n"
+    "  [vary]\n"
+    "  router = [\"softmax\", \"sigmoid_bias\", { router = \"switch\", router-aux-loss-coef = 0.1 }]\n"
+    "  num-experts = [4, 8]\n"
+    "  seed = [0, 1, 2]\n"
+    "  [[exclude]]                 # leave out combinations that have all of these\n"
+    "  router = \"softmax\"\n"
+    "  num-experts = 4\n"
+    "  [[include]]                 # add one, for every seed\n"
+    "  router = \"dense\"\n\n"
+    "A table in a list sets several options together; label = \"...\" names it. Cells that differ in\n"
+    "their seed only are one group: mean and standard deviation.\n\n"
+    "Results: report.html (opens offline), groups.csv, cells.csv, and a file per finished cell. The\n"
+    "same command goes on where it was stopped; failed cells are tried again.\n\n"
+    "Examples:\n"
+    "  troupe ablate routers.toml                    every cell, one per core at a time\n"
+    "  troupe ablate routers.toml --list             what would run\n"
+    "  troupe ablate routers.toml --jobs 2 --out results");
+}
+
 void add_status_options(CLI::App& command, query_options& options) {
   option_group group(command, "Options");
   group.text("head", options.head, "HOST:PORT", "where the head listens")->required();
@@ -95,6 +129,14 @@ expected<void> finish(node_options& options) {
   if (options.name.empty())
     return fail(error_code::usage, "--name: got an empty name, limit one letter or more");
   return check_address("--join", options.join);
+}
+
+expected<void> finish(ablate_options& options) {
+  constexpr std::uint32_t jobs_max = 1024;
+  if (options.jobs > jobs_max)
+    return fail(error_code::usage,
+                "--jobs: got " + std::to_string(options.jobs) + ", limit " + std::to_string(jobs_max));
+  return {};
 }
 
 expected<void> finish(query_options& options) {

@@ -1,8 +1,8 @@
 #include "launcher/toml_config.hpp"
 
+#include "launcher/toml_file.hpp"
+
 #include <CLI/App.hpp>
-#include <spdlog/fmt/fmt.h>
-#include <toml++/toml.h>
 
 #include <algorithm>
 #include <numeric>
@@ -17,12 +17,8 @@ struct toml_value {
 };
 
 expected<toml_value> value_of(const toml::node& node) {
-  if (const auto* value = node.as_string()) return toml_value{value->get()};
-  if (const auto* value = node.as_integer()) return toml_value{std::to_string(value->get())};
-  if (const auto* value = node.as_floating_point())
-    return toml_value{fmt::format("{}", value->get())}; // the shortest text that reads back as the same
-                                                        // double
-  if (const auto* value = node.as_boolean()) return toml_value{value->get() ? "true" : "false", true};
+  if (node.is_boolean()) return toml_value{scalar_text(node), true};
+  if (node.is_string() || node.is_number()) return toml_value{scalar_text(node)};
   return fail(error_code::usage, node.is_table() ? "a table" : node.is_array() ? "a list" : "a date or time");
 }
 
@@ -87,18 +83,9 @@ expected<void> apply_one(CLI::App& command, const std::string& key, const toml::
 } // namespace
 
 expected<void> apply_toml(CLI::App& command, const std::string& path) {
-  toml::table table;
-  try {
-    table = toml::parse_file(path);
-  } catch (const toml::parse_error& problem) {
-    const auto line = problem.source().begin.line;
-    if (line == 0)
-      return fail(error_code::usage, "--config: got " + path + ", limit a TOML file that can be read");
-    return fail(error_code::usage, "[" + path + ":" + std::to_string(line)
-                                     + "] malformed TOML: " + std::string(problem.description())
-                                     + "; write lines such as num-experts = 8");
-  }
-  for (const auto& [key, node] : table) {
+  const auto table = parse_toml_file("--config", path);
+  if (!table) return tl::unexpected(table.error());
+  for (const auto& [key, node] : *table) {
     const auto place = path + ":" + std::to_string(node.source().begin.line);
     if (const auto applied = apply_one(command, std::string(key.str()), node, place); !applied)
       return applied;

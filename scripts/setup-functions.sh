@@ -107,6 +107,34 @@ build_from_debian_source() {
   touch "$prefix/complete"
 }
 
+# fetch_npm_files FOLDER (PACKAGE@VERSION SHA256 FILE)...: one file of each package's tarball, by npm's own configuration.
+fetch_npm_files() {
+  local folder=$1
+  shift
+  if [[ -e $folder/complete ]]; then
+    say "chart library: present"
+    return
+  fi
+  say "chart library: downloading"
+  command -v npm >/dev/null || install_debian_packages npm
+  local work=$cache/work-npm
+  rm -rf "$work" "$folder"
+  mkdir -p "$work" "$folder"
+  while (($# > 0)); do
+    local package=$1 sha256=$2 file=$3
+    shift 3
+    rm -f "$work"/*.tgz
+    logged "downloading $package" "check the network, and npm's configuration if you use a mirror" \
+      npm pack --silent --pack-destination "$work" "$package"
+    local found=("$work"/*.tgz)
+    echo "$sha256  ${found[0]}" | sha256sum --check --status ||
+      fail "$package has an unexpected SHA-256 (want $sha256)" "is npm's registry the one you mean? then run it again"
+    logged "unpacking $package" "a full disk?" tar -xf "${found[0]}" -C "$folder" --strip-components=2 "package/$file"
+  done
+  rm -rf "$work"
+  touch "$folder/complete"
+}
+
 # install_python_packages VENV REQUIREMENT...: sets torch_prefix.
 install_python_packages() {
   local venv=$1
@@ -137,12 +165,15 @@ install_python_packages() {
   torch_prefix=${found[0]}
 }
 
-# write_dependency_paths FILE PREFIX...: what CMake should search, kept unchanged (with its time) when the same.
+# write_dependency_paths FILE SCRIPTS PREFIX...: what CMake should search, kept unchanged (with its time) when the same.
 write_dependency_paths() {
-  local file=$1 prefix
-  shift
+  local file=$1 scripts=$2 prefix
+  shift 2
   {
     echo "# Written by scripts/setup; read by CMakeLists.txt. -D<package>_DIR and -DCMAKE_PREFIX_PATH win over it."
+    echo "if(NOT DEFINED TROUPE_REPORT_SCRIPTS)"
+    echo "  set(TROUPE_REPORT_SCRIPTS \"$scripts\")"
+    echo "endif()"
     for prefix in "$@"; do [[ $prefix ]] && echo "list(APPEND CMAKE_PREFIX_PATH \"$prefix\")"; done
   } >"$file.new"
   if cmp -s "$file.new" "$file"; then rm "$file.new"; else mv "$file.new" "$file"; fi

@@ -1,0 +1,18 @@
+#pragma once
+
+#include "launcher/ablate/summary.hpp"
+
+#include <string>
+
+/// An ablation as text for programs and people. Pure functions.
+namespace troupe::ablate {
+
+/// CSV (RFC 4180) with a row per cell: axes, state, measures with their values at balance, steps, digest,
+/// hash, error. Numbers in the shortest form that reads back as the same; what is missing is empty.
+std::string cells_csv(const ablation& all);
+/// A row per group: axes, cells, finished, then mean and standard deviation of each measure.
+std::string groups_csv(const ablation& all);
+/// The groups as a Markdown table with aligned columns: mean ± standard deviation over the seeds.
+std::string groups_table(const ablation& all);
+
+} // namespace troupe::ablate

@@ -1,0 +1,113 @@
+#include "launcher/ablate/cell_runner.hpp"
+#include "launcher/ablate/report.hpp"
+#include "launcher/ablate/tables.hpp"
+#include "launcher/commands.hpp"
+#include "launcher/console.hpp"
+#include "launcher/node_program.hpp"
+#include "launcher/version.hpp"
+#include "model/checkpoint/file.hpp"
+
+#include <spdlog/fmt/fmt.h>
+
+#include <algorithm>
+#include <filesystem>
+
+namespace troupe::launcher {
+
+namespace {
+
+using namespace ablate;
+
+int print_cells(const std::vector<cell>& cells) {
+  for (const auto& each : cells) fmt::print("{}  {}\n", each.hash.substr(0, 16), each.name);
+  fmt::print("{} cells\n", cells.size());
+  return exit_success;
+}
+
+std::filesystem::path folder_of(const ablate_options& options) {
+  if (!options.out.empty()) return options.out;
+  return std::filesystem::path(options.matrix).stem().string() + "-ablation";
+}
+
+/// The cores divided among the cells that run at once; what the matrix says wins.
+void share_cores(std::vector<cell>& cells, std::uint32_t jobs) {
+  const auto share = std::max(1U, core_count() / jobs);
+  for (auto& each : cells)
+    if (each.options.run.compute_threads == 0) each.options.run.compute_threads = share;
+}
+
+/// Fills in what earlier starts have finished; returns the cells that are left.
+std::deque<std::size_t> take_earlier(ablation& all, const result_store& store) {
+  std::deque<std::size_t> left;
+  std::size_t other_version = 0;
+  for (std::size_t at = 0; at < all.cells.size(); ++at) {
+    auto found = store.find(all.cells[at]);
+    if (!found) print_warning(found.error().text + "; the cell runs again");
+    if (!found || !*found) {
+      left.push_back(at);
+      continue;
+    }
+    other_version += (*found)->version == all.version ? 0 : 1;
+    all.outcomes[at].result = std::move(**found);
+  }
+  if (other_version > 0)
+    print_warning(
+      fmt::format("{} of the earlier results come from another version of this program; delete {} to "
+                  "compute them again",
+                  other_version, store.path_of("cells").string()));
+  return left;
+}
+
+expected<void> write_outputs(const ablation& all, const result_store& store) {
+  const std::pair<const char*, std::string> files[] = {
+    {"cells.csv", cells_csv(all)}, {"groups.csv", groups_csv(all)}, {"report.html", html_report(all)}};
+  for (const auto& [name, text] : files)
+    if (const auto written = write_file_atomically(store.path_of(name), text); !written) return written;
+  return {};
+}
+
+/// Says how it ended, and decides the exit code.
+int conclude(const ablation& all, const result_store& store, bool interrupted) {
+  if (const auto written = write_outputs(all, store); !written) return print_error(written.error());
+  const auto finished = std::ranges::count_if(all.outcomes,
+                                              [](const auto& each) { return each.result.has_value(); });
+  const auto failed = std::ranges::count_if(all.outcomes,
+                                            [](const auto& each) { return !each.error.empty(); });
+  fmt::print("\n{}\nReport: {}\n", groups_table(all), store.path_of("report.html").string());
+  if (interrupted) {
+    print_notice(fmt::format("interrupted with {} of {} cells finished; the same command goes on", finished,
+                             all.cells.size()));
+    return exit_interrupted;
+  }
+  if (failed == 0) return exit_success;
+  return print_error(
+    {error_code::unavailable,
+     fmt::format("[ablate] {} of {} cells failed, the report says why; the same command tries them "
+                 "again",
+                 failed, all.cells.size())});
+}
+
+} // namespace
+
+int run_ablate(const ablate_options& options) {
+  const auto matrix = read_matrix(options.matrix);
+  if (!matrix) return print_error(matrix.error());
+  auto cells = plan_cells(*matrix, options.node_program);
+  if (!cells) return print_error(cells.error());
+  if (options.list) return print_cells(*cells);
+  const auto jobs = std::max(1U, options.jobs == 0 ? core_count() : options.jobs);
+  share_cores(*cells, jobs);
+  const auto store = result_store::open(folder_of(options));
+  if (!store) return print_error(store.error());
+  ablation all{std::filesystem::path(options.matrix).stem().string(), version_text(), std::move(*cells), {}};
+  all.outcomes.resize(all.cells.size());
+  auto todo = take_earlier(all, *store);
+  fmt::print("{} cells, {} finished earlier, {} at a time\n", all.cells.size(),
+             all.cells.size() - todo.size(), jobs);
+  supervisor children;
+  cell_runner runner(children, *store, all, std::move(todo), jobs);
+  if (const auto ran = runner.run(); !ran) return print_error(ran.error());
+  return conclude(all, *store, runner.interrupted());
+}
+
+} // namespace troupe::launcher
