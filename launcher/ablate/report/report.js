@@ -50,21 +50,21 @@
 
   const columns = [
     { name: "accuracy", title: "accuracy", digits: 4 },
-    { name: "load_max_over_mean", title: "load max/mean", digits: 2 },
+    { name: "load_max_over_mean", title: "load max/mean (1)", digits: 2, sameForAll: true },
     { name: "load_entropy_nats", title: "load entropy", digits: 3 },
-    { name: "dead_experts", title: "dead experts", digits: 1 },
-    { name: "dropped_share", title: "dropped share", digits: 3 },
+    { name: "dead_experts", title: "dead experts (0)", digits: 1, sameForAll: true },
+    { name: "dropped_share", title: "dropped share (0)", digits: 3 },
   ];
 
   const losses = group => Object.entries(group.measures).filter(([name]) => name.startsWith("loss_"));
 
   /** "switch 1.030 ± 0.010 (1)", in parts that the style tells apart. */
-  function numberWithSpread(measure, digits, before = "") {
+  function numberWithSpread(measure, digits, { before = "", ideal = true } = {}) {
     if (!measure || !isNumber(measure.mean)) return "–";
     const made = element("div", {}, before + fixed(measure.mean, digits));
     if (measure.count > 1)
       made.append(element("span", { className: "spread" }, ` ± ${fixed(measure.deviation, digits)}`));
-    if (isNumber(measure.at_balance))
+    if (ideal && isNumber(measure.at_balance))
       made.append(element("span", { className: "ideal" }, ` (${brief(measure.at_balance)})`));
     return made;
   }
@@ -76,7 +76,7 @@
   }
 
   function lossesCell(group) {
-    const lines = losses(group).map(([name, measure]) => numberWithSpread(measure, 3, `${name.slice(5)} `));
+    const lines = losses(group).map(([name, measure]) => numberWithSpread(measure, 3, { before: `${name.slice(5)} ` }));
     return lines.length ? element("div", {}, ...lines) : "–";
   }
 
@@ -87,7 +87,7 @@
     ...columns.map(column => ({
       title: column.title,
       of: group => group.measures[column.name]?.mean,
-      cell: group => numberWithSpread(group.measures[column.name], column.digits),
+      cell: group => numberWithSpread(group.measures[column.name], column.digits, { ideal: !column.sameForAll }),
     })),
     { title: "losses (at balance)", of: group => losses(group)[0]?.[1].mean, cell: lossesCell },
     {
