@@ -5,6 +5,7 @@
 #include <catch2/matchers/catch_matchers_string.hpp>
 
 #include <algorithm>
+#include <cmath>
 #include <csignal>
 #include <filesystem>
 #include <map>
@@ -213,6 +214,19 @@ TEST_CASE("an ablation that cannot be started says why in one line", "[process]"
   CHECK(done.status == exit_status{code, 0});
   CHECK_THAT(done.errors, StartsWith("troupe: error: ") && ContainsSubstring(named));
   CHECK(lines_in(done.errors) == 1);
+}
+
+TEST_CASE("a terminal shows how far an ablation is, and is left in order", "[process]") {
+  temporary_directory place;
+  process_options options;
+  options.terminal = true;
+  options.environment = {{"TERM", "xterm"}};
+  const auto done = run(ablate(place.write("m.toml", eight_cells), place / "out"), 120s, options);
+  CHECK(done.status == exit_status{0, 0});
+  CHECK_THAT(done.output, ContainsSubstring("% |") && ContainsSubstring("0 of 8 cells")
+                            && ContainsSubstring("router=softmax, num-experts=4, seed=1  starting"));
+  CHECK_THAT(done.output, ContainsSubstring("[8/8] router="));
+  CHECK(done.output.rfind("\x1b[?25h") > done.output.rfind("\x1b[?25l")); // the cursor is back
 }
 
 TEST_CASE("two ablations do not share a folder", "[process]") {

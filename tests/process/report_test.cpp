@@ -3,6 +3,7 @@
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
 
+#include <algorithm>
 #include <regex>
 
 using namespace troupe::test;
@@ -46,11 +47,12 @@ std::size_t count(const std::string& text, const std::string& pattern) {
   return static_cast<std::size_t>(std::distance(std::sregex_iterator(text.begin(), text.end(), wanted), {}));
 }
 
-/// The element with that id and everything up to the next element with an id.
+/// From the element with that id to the end of its section.
 std::string part_of(const std::string& document, const std::string& id) {
   const auto begin = document.find("id=\"" + id + "\"");
   REQUIRE(begin != std::string::npos);
-  return document.substr(begin, document.find("<h", begin) - begin);
+  return document.substr(begin,
+                         std::min(document.find("</section>", begin), document.find("<h3", begin)) - begin);
 }
 
 std::string report_of(const temporary_directory& place, const std::string& matrix, int code) {
