@@ -7,6 +7,7 @@
 #include "model/trunks/classifier_tape.hpp"
 #include "model/trunks/gate_kernels.hpp"
 #include "model/trunks/slot_sums.hpp"
+#include "model/trunks/wide_gate.hpp"
 
 #include <algorithm>
 #include <cstring>
@@ -147,7 +148,7 @@ void classifier_trunk<Real>::compute_logits(tape_type& t) const {
   in.training = t.context.training;
   if (needs_.gate) {
     t.logits.resize(static_cast<std::size_t>(rows * parts_.experts));
-    gate_logits(t.rows, parameters(t, layout_.weight), parts_.experts, t.logits.data());
+    gate_product(t.rows, parameters(t, layout_.weight), parts_.experts, t.logits.data());
     in.logits.data = t.logits.data();
     if (auto good = check_finite(in.logits, 0); !good) throw run_failure(good.error());
     t.scores = softmax_rows(in.logits);
@@ -156,7 +157,7 @@ void classifier_trunk<Real>::compute_logits(tape_type& t) const {
   }
   if (needs_.noise_gate) {
     t.noise_logits.resize(t.logits.size());
-    gate_logits(t.rows, parameters(t, layout_.noise_weight), parts_.experts, t.noise_logits.data());
+    gate_product(t.rows, parameters(t, layout_.noise_weight), parts_.experts, t.noise_logits.data());
     in.noise_logits = {t.noise_logits.data(), rows, parts_.experts};
     if (auto good = check_finite(in.noise_logits, 0); !good) throw run_failure(good.error());
   }
@@ -365,11 +366,9 @@ tensor classifier_trunk<Real>::dense_gradient(trunk_tape& tape) {
   gate_gradient(t);
   auto out = tensor::zeros(dtype_of<Real>(), {layout_.size});
   Real* to = out.template mutable_as<Real>().data();
-  if (needs_.gate)
-    add_gate_weight_gradient(t.rows, t.gradient.logits.data(), parts_.experts, to + layout_.weight);
+  if (needs_.gate) add_gate_gradient(t.rows, t.gradient.logits.data(), parts_.experts, to + layout_.weight);
   if (needs_.noise_gate)
-    add_gate_weight_gradient(t.rows, t.gradient.noise_logits.data(), parts_.experts,
-                             to + layout_.noise_weight);
+    add_gate_gradient(t.rows, t.gradient.noise_logits.data(), parts_.experts, to + layout_.noise_weight);
   if (parts_.shared_gate)
     add_gate_weight_gradient(t.rows, t.shared_gradient.data(), 1, to + layout_.shared_gate);
   if (parts_.input_rows > 0) {
