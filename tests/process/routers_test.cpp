@@ -9,9 +9,11 @@
 #include <algorithm>
 #include <cmath>
 #include <numeric>
+#include <optional>
 
 using namespace troupe::test;
 using Catch::Approx;
+using namespace std::chrono_literals;
 using words = std::vector<std::string>;
 
 namespace {
@@ -79,6 +81,34 @@ TEST_CASE("capacity and shared experts give the same weights in one process and 
   const auto here = digest_of_run(routed(options));
   REQUIRE(here != digest_of_run(routed({})));
   REQUIRE(digest_of_run(routed(joined(options, {"--nodes", "3", "--data-parallel-size", "3"}))) == here);
+}
+
+TEST_CASE("a shared expert is handed over like any other and changes no bit", "[process]") {
+  const words shared = {"--num-shared-experts", "1", "--shared-expert-gate", "--message-delay-ms", "4"};
+  temporary_directory place;
+  auto run = process::start(awkward_run(
+    joined(shared, {"--nodes", "2", "--listen", "127.0.0.1:0", "--metrics-file", place / "metrics"}), 400));
+  const auto address = address_of_run(run);
+  REQUIRE(run.wait_for_output("Step 20 ", 60s));
+  const std::string host = number_of_node(address, "node-2") == 2 ? "node-2" : "node-1"; // of owners 4 to 7
+  const auto other = process_of_node(run, host == "node-2" ? "node-1" : "node-2");
+  REQUIRE(other != 0);
+  std::optional<paused> pause(other); // however slow the machine, it drains in the middle
+  const auto drain = troupe::test::run({program("troupe"), "drain", host, "--head", address}, 60s);
+  INFO(drain.output << drain.errors);
+  REQUIRE(drain.status.success());
+  pause.reset();
+  const auto end = run.wait(120s);
+  INFO(run.output() << run.errors());
+  REQUIRE(end);
+  REQUIRE(end->success());
+  REQUIRE(digest_in(run.output()) == digest_of_run(awkward_run(shared, 400)));
+  std::vector<std::vector<int>> placements;
+  for (auto& line : read_metrics(place / "metrics"))
+    if (line.contains("placement")) placements.push_back(line["placement"].get<std::vector<int>>());
+  REQUIRE(placements.front().size() == 8); // seven routed experts and the shared one
+  REQUIRE(placements.front().back() == 2);
+  REQUIRE(placements.back() == std::vector<int>(8, 1));
 }
 
 TEST_CASE("the selection bias moves once a step, against the loads of all replicas before dropping",
