@@ -22,7 +22,9 @@ system_config::system_config(std::size_t threads) {
   set("caf.scheduler.max-threads", threads);
   set("caf.scheduler.max-throughput", std::size_t{16});
   set("caf.middleman.workers", std::size_t{0});
-  set("caf.middleman.heartbeat-interval", caf::timespan{std::chrono::milliseconds(500)});
+  // CAF takes a connection that is being made for one that has been silent for ever: the next heartbeat ends
+  // it. So the interval is also how long a busy head may take to greet who joins it.
+  set("caf.middleman.heartbeat-interval", caf::timespan{std::chrono::seconds(5)});
   set("caf.middleman.connection-timeout", caf::timespan{std::chrono::seconds(30)});
   set("caf.logger.console.verbosity", "quiet");
   set("caf.logger.file.verbosity", "quiet");
