@@ -1,4 +1,6 @@
+#include "actors/repeat_clock.hpp"
 #include "actors/shell/actors.hpp"
+#include "actors/shell/reachable.hpp"
 
 #include <caf/stateful_actor.hpp>
 #include <caf/typed_event_based_actor.hpp>
@@ -9,9 +11,17 @@ namespace troupe {
 
 namespace {
 
+/// Where a node is, for people. Not all of CAF's node id: who knows that can speak in the node's name.
+std::string place_of(const caf::node_id& id, std::uint32_t process) {
+  return "machine " + to_string(id).substr(0, 8) + ", process " + std::to_string(process);
+}
+
 caf::error as_caf(const error& e) {
   return caf::make_error(caf::sec::runtime_error, e.text);
 }
+
+/// Ticks until states that have not arrived are sent, or asked for, again: they may be large.
+constexpr tick_count states_again_after = 4;
 
 struct coordinator_state {
   static inline const char* name = "troupe.coordinator";
@@ -24,6 +34,7 @@ struct coordinator_state {
   }
 
   coordinator_actor::behavior_type make_behavior() {
+    ignore_what_no_contract_names(self);
     self->set_down_handler([this](const caf::down_msg& m) { down(m); });
     self->delayed_send(self, tick_interval, tick{});
     if (alone) {
@@ -42,16 +53,17 @@ struct coordinator_state {
         check_collection();
       },
       [this](const state_received& m) {
-        if (m.to == collected)
-          staff.initial_states.erase(m.owner);
-        else
+        if (m.to != collected)
           take(m);
+        else if (m.term == term)
+          staff.initial_states.erase(m.owner);
       },
       [this](const refusal& m) {
-        observer.run_failed({error_code::internal, m.reason});
+        if (m.id.term == term) observer.run_failed({error_code::internal, m.reason});
       },
       [this](const collect_states& m) {
         collecting = m.version;
+        repeat_request = {ticks, states_again_after};
         request_states();
       },
       [this](const end_run& m) {
@@ -59,8 +71,9 @@ struct coordinator_state {
         ending = true;
       },
       [this](tick) {
-        send_initial_states();
-        request_states();
+        ++ticks;
+        if (repeat_initial.due(ticks)) send_initial_states();
+        if (repeat_request.due(ticks)) request_states();
         if (retiring && --patience == 0) self->quit();
         self->delayed_send(self, tick_interval, tick{});
       },
@@ -85,22 +98,32 @@ struct coordinator_state {
   }
 
   caf::result<welcome, head_directory> join(const join_request& m) {
-    const auto& from = self->current_sender();
-    auto answer = core.join(m, from ? to_string(from->node()) : "unknown");
+    const auto from = self->current_sender();
+    if (!from) return caf::sec::invalid_argument; // nobody to let in
+    if (ending) return as_caf({error_code::unavailable, "[join] the run is over"});
+    const auto who = caf::actor_cast<caf::actor_addr>(from);
+    if (applicants.contains(who))
+      return as_caf({error_code::usage, "[join] this process has joined already"});
+    auto answer = core.join(m, place_of(from->node(), m.process));
     if (!answer) return as_caf(answer.error());
+    applicants[who] = answer->node;
+    self->monitor(who);
     flush();
     return {std::move(*answer), staff.directory};
   }
 
   void admit(const ready& m, const host_actor& host) {
-    if (!host || !core.nodes().contains(m.node) || addresses.contains(host.address())) return;
+    if (!host || !core.awaits(m) || addresses.contains(host.address())) return;
     addresses[host.address()] = m.node;
     hosts[m.node] = host;
     office->enter_host(m.node, host);
     self->monitor(host);
+    if (ending) return self->send(host, release{term, "the run is over"});
     const auto before = core.started();
     take(m);
-    if (!before && core.started()) send_initial_states();
+    if (before || !core.started()) return;
+    repeat_initial = {ticks, states_again_after};
+    send_initial_states();
   }
 
   caf::result<node_id> drain(const std::string& node) {
@@ -111,6 +134,12 @@ struct coordinator_state {
   }
 
   void down(const caf::down_msg& m) {
+    if (auto applicant = applicants.extract(m.source)) {
+      const auto node = core.nodes().find(applicant.mapped());
+      if (node != core.nodes().end() && node->second.state == node_state::joining)
+        (void)core.lost(node->first, "it left before it was ready");
+      return;
+    }
     auto i = addresses.find(m.source);
     if (i == addresses.end()) return;
     const auto node = i->second;
@@ -171,7 +200,7 @@ struct coordinator_state {
                        {"experts", experts}});
     }
     result["placement"] = core.placement();
-    return result.dump();
+    return result.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
   }
 
   coordinator_actor::pointer self;
@@ -185,8 +214,12 @@ struct coordinator_state {
   bool retiring = false;
   int patience = 8; ///< ticks that nodes get to leave by themselves
   outbox out;
+  tick_count ticks = 0;
+  repeat_clock repeat_initial{0, states_again_after};
+  repeat_clock repeat_request;
   std::map<node_id, host_actor> hosts; ///< of other processes
   std::map<caf::actor_addr, node_id> addresses;
+  std::map<caf::actor_addr, node_id> applicants; ///< who asked to join, until they are gone
   std::optional<std::uint64_t> collecting;
 };
 
@@ -195,7 +228,7 @@ struct coordinator_state {
 coordinator_actor spawn_coordinator(caf::actor_system& system, const workplace& place,
                                     coordinator_settings settings, coordinator_staff staff,
                                     head_observer observer) {
-  return system.spawn<caf::stateful_actor<coordinator_state, coordinator_actor::impl>>(
+  return system.spawn<caf::stateful_actor<coordinator_state, reachable<coordinator_actor::impl>>>(
     place, std::move(settings), std::move(staff), std::move(observer));
 }
 

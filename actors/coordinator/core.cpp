@@ -49,7 +49,25 @@ void coordinator_core::start_alone(outbox& out) {
 
 // -- joining ------------------------------------------------------------------
 
-expected<welcome> coordinator_core::join(const join_request& m, std::string place) {
+namespace {
+
+/// Names are shown on terminals and typed into commands.
+bool is_name(const std::string& text) {
+  constexpr std::size_t length_max = 64;
+  const auto plain = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_'
+           || c == '.' || c == ':';
+  };
+  return text.size() <= length_max && std::ranges::all_of(text, plain);
+}
+
+bool is_gone(const node_record& n) {
+  return n.state == node_state::released || n.state == node_state::lost;
+}
+
+} // namespace
+
+expected<void> coordinator_core::admissible(const join_request& m) const {
   if (m.protocol != protocol_version)
     return fail(error_code::mismatch, "[join] protocol version: got " + std::to_string(m.protocol)
                                         + ", this run speaks " + std::to_string(protocol_version)
@@ -70,22 +88,42 @@ expected<welcome> coordinator_core::join(const join_request& m, std::string plac
     return fail(error_code::usage,
                 "[join] nodes: this run keeps its experts in one process; start it with --nodes or "
                 "--expect-nodes of at least 1");
-  if (nodes_.size() >= limits{}.nodes_max)
-    return fail(error_code::over_limit, "[join] nodes: limit " + std::to_string(limits{}.nodes_max));
+  if (!is_name(m.name))
+    return fail(error_code::malformed,
+                "[join] name of the node: got " + std::to_string(m.name.size())
+                  + " characters, limit 64 of letters, digits and -_.:; choose another "
+                    "with --name");
+  const auto present = std::ranges::count_if(nodes_, [](auto& n) { return !is_gone(n.second); });
+  if (static_cast<std::size_t>(present) >= limits{}.nodes_max)
+    return fail(error_code::over_limit, "[join] nodes: got one more, limit "
+                                          + std::to_string(limits{}.nodes_max)
+                                          + "; let another one leave first (troupe drain)");
+  if (next_node_ == collected)
+    return fail(error_code::over_limit,
+                "[join] nodes: every number has been given out in the course of this run; save the model and "
+                "start a run from it");
+  return {};
+}
+
+expected<welcome> coordinator_core::join(const join_request& m, std::string place) {
+  if (auto ok = admissible(m); !ok) return tl::unexpected(ok.error());
   const auto id = next_node_++;
-  const auto taken = std::ranges::any_of(nodes_, [&](auto& n) {
-    return n.second.name == m.name && n.second.state != node_state::released
-           && n.second.state != node_state::lost;
-  });
+  const auto taken = std::ranges::any_of(
+    nodes_, [&](auto& n) { return n.second.name == m.name && !is_gone(n.second); });
   auto& n = nodes_[id] = {id, m.name.empty() || taken ? "node-" + std::to_string(id) : m.name,
                           std::move(place), m.compute_threads, node_state::joining};
   note(n, "");
   return welcome{settings_.term, id, settings_.run_id, settings_.configuration};
 }
 
-void coordinator_core::receive(const ready& m, outbox& out) {
+bool coordinator_core::awaits(const ready& m) const {
   auto i = nodes_.find(m.node);
-  if (m.term != settings_.term || i == nodes_.end() || i->second.state != node_state::joining) return;
+  return m.term == settings_.term && i != nodes_.end() && i->second.state == node_state::joining;
+}
+
+void coordinator_core::receive(const ready& m, outbox& out) {
+  if (!awaits(m)) return;
+  auto i = nodes_.find(m.node);
   i->second.state = node_state::active;
   note(i->second, "");
   if (started() || with_state(node_state::active).size() >= settings_.nodes_expected) rearrange(out);
@@ -142,10 +180,12 @@ expected<node_id> coordinator_core::drain(const std::string& node, outbox& out) 
 expected<void> coordinator_core::lost(node_id node, const std::string& reason) {
   auto i = nodes_.find(node);
   if (i == nodes_.end() || i->second.state == node_state::released) return {};
-  const auto before = i->second.state;
+  if (i->second.state == node_state::joining) { // it never was one of the company: nothing to remember
+    nodes_.erase(i);
+    return {};
+  }
   i->second.state = node_state::lost;
   note(i->second, reason);
-  if (before == node_state::joining && !hosts_experts(node)) return {};
   return fail(error_code::unavailable,
               "[node] " + i->second.name + " (" + i->second.place + ") is lost: " + reason
                 + "; its experts' state is gone, start again from the last saved model");

@@ -56,6 +56,9 @@ public:
   /// Lets a node in, or says why not and what to do about it.
   expected<welcome> join(const join_request& m, std::string place);
 
+  /// Whether `m` comes from a node that was let in and has not been heard of since.
+  bool awaits(const ready& m) const;
+
   /// The node has built its modules. The first `nodes_expected` of them start the run, later ones get their
   /// share of the experts through a plan.
   void receive(const ready& m, outbox& out);
@@ -63,8 +66,8 @@ public:
   /// Asks a node to hand its experts over and leave. `node`: its name or number.
   expected<node_id> drain(const std::string& node, outbox& out);
 
-  /// The node's process or connection is gone. Its experts' state is lost with it unless it held none.
-  /// Returns an error if the run cannot go on.
+  /// The node's process or connection is gone. One that was not ready yet is forgotten; with any other its
+  /// experts' state is lost: returns the error with which the run ends.
   expected<void> lost(node_id node, const std::string& reason);
 
   void receive(const placement_settled& m, outbox& out);
@@ -85,6 +88,7 @@ public:
   bool started() const noexcept { return version_ > 0; }
 
 private:
+  expected<void> admissible(const join_request& m) const;
   std::vector<node_id> with_state(node_state s) const;
   bool hosts_experts(node_id node) const;
   void note(const node_record& n, std::string reason);

@@ -1,4 +1,5 @@
 #include "actors/shell/actors.hpp"
+#include "actors/shell/reachable.hpp"
 
 #include <caf/stateful_actor.hpp>
 #include <caf/typed_event_based_actor.hpp>
@@ -18,6 +19,7 @@ struct host_state {
   }
 
   host_actor::behavior_type make_behavior() {
+    ignore_what_no_contract_names(self);
     self->delayed_send(self, tick_interval, tick{});
     return {
       [this](const plan& m) { take(m); },
@@ -90,7 +92,7 @@ struct host_state {
 
 host_actor spawn_host(caf::actor_system& system, const workplace& place, host_settings settings,
                       expert_maker make_expert, std::function<void(std::string)> released) {
-  return system.spawn<caf::stateful_actor<host_state, host_actor::impl>>(
+  return system.spawn<caf::stateful_actor<host_state, reachable<host_actor::impl>>>(
     place, settings, std::move(make_expert), std::move(released));
 }
 

@@ -12,7 +12,7 @@ struct loader_state {
 
   loader_state(loader_actor::pointer self, const workplace& place, loader_settings settings,
                std::shared_ptr<const data_source> data)
-    : self(self), data(std::move(data)), core(settings, *this->data), drive(core, self, place) {
+    : self(self), drive(core_with<loader_core>(settings, std::move(data)), self, place) {
     // nop
   }
 
@@ -25,8 +25,6 @@ struct loader_state {
   }
 
   loader_actor::pointer self;
-  std::shared_ptr<const data_source> data;
-  loader_core core;
   driver<loader_core, loader_actor> drive;
 };
 

@@ -1,4 +1,5 @@
 #include "actors/shell/actors.hpp"
+#include "actors/shell/reachable.hpp"
 
 #include <caf/stateful_actor.hpp>
 #include <caf/typed_event_based_actor.hpp>
@@ -17,6 +18,7 @@ struct optimizer_state {
   }
 
   optimizer_actor::behavior_type make_behavior() {
+    ignore_what_no_contract_names(self);
     self->delayed_send(self, tick_interval, tick{});
     return {
       [this](const placement_change& m) { take(m); },
@@ -56,8 +58,8 @@ struct optimizer_state {
 
 optimizer_actor spawn_optimizer(caf::actor_system& system, const workplace& place,
                                 optimizer_settings settings, head_observer observer) {
-  return system.spawn<caf::stateful_actor<optimizer_state, optimizer_actor::impl>>(place, std::move(settings),
-                                                                                   std::move(observer));
+  return system.spawn<caf::stateful_actor<optimizer_state, reachable<optimizer_actor::impl>>>(
+    place, std::move(settings), std::move(observer));
 }
 
 } // namespace troupe

@@ -14,7 +14,7 @@ struct expert_state {
 
   expert_state(expert_actor::pointer self, const workplace& place, owner_settings settings,
                std::shared_ptr<expert_module> module)
-    : self(self), module(std::move(module)), core(settings, *this->module), drive(core, self, place) {
+    : self(self), drive(core_with<expert_core>(settings, std::move(module)), self, place) {
     // nop
   }
 
@@ -34,8 +34,6 @@ struct expert_state {
   }
 
   expert_actor::pointer self;
-  std::shared_ptr<expert_module> module;
-  expert_core core;
   driver<expert_core, expert_actor> drive;
 };
 
@@ -44,8 +42,7 @@ struct dense_state {
 
   dense_state(dense_actor::pointer self, const workplace& place, owner_settings settings,
               std::shared_ptr<dense_module> module, replica_id replicas)
-    : self(self), module(std::move(module)), core(settings, *this->module, replicas),
-      drive(core, self, place) {
+    : self(self), drive(core_with<dense_core>(settings, std::move(module), replicas), self, place) {
     // nop
   }
 
@@ -64,8 +61,6 @@ struct dense_state {
   }
 
   dense_actor::pointer self;
-  std::shared_ptr<dense_module> module;
-  dense_core core;
   driver<dense_core, dense_actor> drive;
 };
 

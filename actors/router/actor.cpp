@@ -1,4 +1,5 @@
 #include "actors/shell/actors.hpp"
+#include "actors/shell/reachable.hpp"
 
 #include <caf/stateful_actor.hpp>
 #include <caf/typed_event_based_actor.hpp>
@@ -12,11 +13,12 @@ struct router_state {
 
   router_state(router_actor::pointer self, const workplace& place, router_settings settings,
                std::shared_ptr<trunk_module> trunk)
-    : self(self), trunk(std::move(trunk)), core(std::move(settings), *this->trunk), drive(core, self, place) {
+    : self(self), drive(core_with<router_core>(std::move(settings), std::move(trunk)), self, place) {
     // nop
   }
 
   router_actor::behavior_type make_behavior() {
+    ignore_what_no_contract_names(self);
     self->delayed_send(self, tick_interval, tick{});
     return {
       [this](const plan& m) { drive.receive(m); },
@@ -35,8 +37,6 @@ struct router_state {
   }
 
   router_actor::pointer self;
-  std::shared_ptr<trunk_module> trunk;
-  router_core core;
   driver<router_core, router_actor> drive;
 };
 
@@ -44,7 +44,7 @@ struct router_state {
 
 router_actor spawn_router(caf::actor_system& system, const workplace& place, router_settings settings,
                           std::unique_ptr<trunk_module> trunk) {
-  return system.spawn<caf::stateful_actor<router_state, router_actor::impl>>(
+  return system.spawn<caf::stateful_actor<router_state, reachable<router_actor::impl>>>(
     place, std::move(settings), std::shared_ptr(std::move(trunk)));
 }
 

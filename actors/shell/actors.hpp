@@ -13,12 +13,14 @@
 #include "model/expert.hpp"
 #include "model/trunk.hpp"
 
+#include <caf/actor.hpp>
 #include <caf/actor_system.hpp>
 
 #include <chrono>
 #include <functional>
 #include <map>
 #include <memory>
+#include <string>
 
 namespace troupe {
 
@@ -62,6 +64,21 @@ struct coordinator_staff {
                                              ///< themselves
   std::size_t owners = 0;                    ///< how many states make a collection
   std::function<std::string()> status;       ///< JSON of what only the head's main thread knows
+};
+
+/// Registers `refusal_listener` with the system for as long as it lives, and says in a few lines which
+/// messages of other processes were refused. `say` is called on a scheduler thread: hand over and return.
+class refusal_watch {
+public:
+  refusal_watch(caf::actor_system& system, std::function<void(std::string line)> say);
+  ~refusal_watch();
+
+  refusal_watch(const refusal_watch&) = delete;
+  refusal_watch& operator=(const refusal_watch&) = delete;
+
+private:
+  caf::actor_system& system_;
+  caf::actor listener_;
 };
 
 coordinator_actor spawn_coordinator(caf::actor_system& system, const workplace& place,

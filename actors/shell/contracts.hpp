@@ -5,6 +5,7 @@
 
 #include "actors/transport/type_ids.hpp"
 
+#include <caf/allowed_unsafe_message_type.hpp>
 #include <caf/result.hpp>
 #include <caf/typed_actor.hpp>
 
@@ -112,21 +113,6 @@ struct head_directory {
 };
 
 template <class Inspector>
-bool inspect(Inspector& f, job_done& x) {
-  return f.object(x).fields(f.field("job", x.job));
-}
-
-template <class Inspector>
-bool inspect(Inspector& f, tick& x) {
-  return f.object(x).fields();
-}
-
-template <class Inspector>
-bool inspect(Inspector& f, retire& x) {
-  return f.object(x).fields();
-}
-
-template <class Inspector>
 bool inspect(Inspector& f, status_request& x) {
   return f.object(x).fields();
 }
@@ -134,16 +120,6 @@ bool inspect(Inspector& f, status_request& x) {
 template <class Inspector>
 bool inspect(Inspector& f, drain_request& x) {
   return f.object(x).fields(f.field("node", x.node));
-}
-
-template <class Inspector>
-bool inspect(Inspector& f, collect_states& x) {
-  return f.object(x).fields(f.field("version", x.version));
-}
-
-template <class Inspector>
-bool inspect(Inspector& f, end_run& x) {
-  return f.object(x).fields(f.field("reason", x.reason));
 }
 
 template <class Inspector>
@@ -170,3 +146,10 @@ CAF_ADD_TYPE_ID(troupe_actors, (troupe::coordinator_actor))
 CAF_ADD_TYPE_ID(troupe_actors, (troupe::head_directory))
 
 CAF_END_TYPE_ID_BLOCK(troupe_actors)
+
+// Between actors of one process only: nobody else may end a run, or an actor.
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::job_done)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::tick)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::retire)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::collect_states)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::end_run)

@@ -37,28 +37,36 @@ bool run_job(const workplace& place, const std::function<void()>& work);
 /// Prepares the calling thread once.
 void prepare_this_thread(const workplace& place);
 
+/// A core and the module that it works on, which lives as long as the core does.
+template <class Core, class Settings, class Module, class... More>
+std::shared_ptr<Core> core_with(Settings settings, std::shared_ptr<Module> module, More... more) {
+  auto& used = *module;
+  return {new Core(std::move(settings), used, more...), [module = std::move(module)](Core* c) { delete c; }};
+}
+
 /// Carries out what a core appended to its outbox: letters first, then jobs, until nothing is left.
 template <class Core, class Handle>
 class driver {
 public:
-  driver(Core& core, typename Handle::pointer self, const workplace& place)
-    : core_(core), self_(self), place_(place), strand_(std::make_shared<compute_pool::strand>()) {
+  /// The pool keeps the core while it works for it: an actor may end before its jobs do.
+  driver(std::shared_ptr<Core> core, typename Handle::pointer self, const workplace& place)
+    : core_(std::move(core)), self_(self), place_(place), strand_(std::make_shared<compute_pool::strand>()) {
     // nop
   }
 
   template <class Message>
   void receive(const Message& m) {
-    core_.receive(m, out_);
+    core_->receive(m, out_);
     flush();
   }
 
   void finished(std::uint64_t job) {
-    core_.finished(job, out_);
+    core_->finished(job, out_);
     flush();
   }
 
   void ticked() {
-    core_.tick(out_);
+    core_->tick(out_);
     flush();
   }
 
@@ -76,19 +84,23 @@ private:
     if (next.flops <= place_.inline_flops_max && strand_->idle()) {
       prepare_this_thread(place_);
       if (!run_job(place_, next.work)) return;
-      core_.finished(next.id, out_);
+      core_->finished(next.id, out_);
       // What it sends must not wait for the jobs that stand behind it.
       for (auto& letter : std::exchange(out_.messages, {})) place_.office->deliver(std::move(letter));
       return;
     }
-    place_.pool->submit(strand_, {next.priority, [place = place_, self = caf::actor_cast<Handle>(self_),
-                                                  id = next.id, work = std::move(next.work)] {
-                                    if (!run_job(place, work)) return;
-                                    caf::anon_send(self, job_done{id});
-                                  }});
+    auto place = place_;
+    place.pool = nullptr; // a job that kept its own pool could be the last to leave it: it would wait for
+                          // itself
+    place_.pool->submit(strand_,
+                        {next.priority, [place = std::move(place), core = core_, id = next.id,
+                                         self = caf::actor_cast<Handle>(self_), work = std::move(next.work)] {
+                           if (!run_job(place, work)) return;
+                           caf::anon_send(self, job_done{id});
+                         }});
   }
 
-  Core& core_;
+  std::shared_ptr<Core> core_;
   typename Handle::pointer self_; // not a handle: an actor must not keep itself alive
   workplace place_;
   std::shared_ptr<compute_pool::strand> strand_;

@@ -27,7 +27,8 @@ const char* name_of(error_code code) {
 
 void event_writer::write(const nlohmann::ordered_json& event) {
   if (descriptor_ < 0) return;
-  const auto line = event.dump() + "\n";
+  // Texts may hold what another process sent.
+  const auto line = event.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
   for (std::size_t done = 0; done < line.size();) {
     const auto n = ::write(descriptor_, line.data() + done, line.size() - done);
     if (n < 0 && errno == EINTR) continue;

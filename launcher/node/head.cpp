@@ -100,6 +100,7 @@ expected<void> head::hire() {
   place_.run_failed = news_.observer().run_failed;
   config_ = std::make_unique<system_config>(threads);
   system_ = std::make_unique<caf::actor_system>(*config_);
+  refusals_.emplace(*system_, [this](std::string line) { news_.push(warning_news{std::move(line)}); });
   auto dense = factory_.make_dense(c, shape_, 0);
   if (!dense) return tl::unexpected(dense.error());
   coordinator_staff staff;
@@ -227,6 +228,8 @@ expected<void> head::follow() {
       progress["run_id"] = options_.run_id;
       std::lock_guard guard(progress_mutex_);
       progress_ = progress.dump();
+    } else if (auto* warning = std::get_if<warning_news>(&*next)) {
+      events_.write({{"event", "warning"}, {"text", warning->text}});
     } else if (auto* end = std::get_if<exhausted_news>(&*next)) {
       if (options_.save_directory.empty() && !options_.print_digest) return finish({});
       caf::anon_send(coordinator_, collect_states{end->version});

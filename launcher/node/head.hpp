@@ -50,20 +50,22 @@ private:
   std::uint64_t steps_per_epoch_ = 1;
   std::uint64_t updates_before_ = 0;      ///< of the model that the run started from
   std::vector<owner_parameters> initial_; ///< parameters to start from; empty: fresh ones
+  // What actors call back into outlives them: the system waits for them when it goes.
+  news_queue news_;
+  std::unique_ptr<recorder> recorder_;
+  predictions predictions_;
+  std::mutex progress_mutex_;
+  std::string progress_ = "{}"; ///< for `troupe status`, under `progress_mutex_`
   std::unique_ptr<system_config> config_;
   std::unique_ptr<caf::actor_system> system_;
+  std::optional<refusal_watch> refusals_;
   workplace place_;
-  news_queue news_;
   coordinator_actor coordinator_;
   optimizer_actor optimizer_;
   loader_actor loader_;
   dense_actor dense_;
   host_actor host_;
   std::vector<router_actor> routers_;
-  std::unique_ptr<recorder> recorder_;
-  predictions predictions_;
-  std::mutex progress_mutex_;
-  std::string progress_ = "{}"; ///< for `troupe status`, under `progress_mutex_`
   std::chrono::steady_clock::time_point begin_;
 };
 

@@ -3,11 +3,13 @@
 #include "launcher/node/system.hpp"
 #include "model/factory.hpp"
 
+#include <caf/after.hpp>
 #include <caf/scoped_actor.hpp>
 
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
+#include <chrono>
 
 #include <unistd.h>
 
@@ -26,8 +28,8 @@ struct parts {
 expected<parts> read_welcome(const welcome& w, const model_factory& factory, const extensions& more) {
   parts result;
   const auto json = nlohmann::json::parse(w.configuration, nullptr, false);
-  if (!json.is_object() || !json.contains("configuration") || !json.contains("run")
-      || !json.contains("fresh"))
+  if (!json.is_object() || !json.contains("configuration") || !json.contains("run") || !json.contains("fresh")
+      || !json["fresh"].is_boolean())
     return fail(error_code::malformed, "[join] configuration: the head sent something else");
   auto config = configuration_from_json(json["configuration"].dump());
   if (!config) return tl::unexpected(config.error());
@@ -53,6 +55,22 @@ join_request request_of(const join_options& options) {
   return r;
 }
 
+/// Waits until the node may go; false: the head is gone.
+bool await_release(caf::scoped_actor& self, event_writer& events) {
+  bool released = false;
+  bool connected = true;
+  while (!released && connected)
+    self->receive([&](const release&) { released = true; }, [&](const caf::down_msg&) { connected = false; },
+                  [&](const std::string& warning) {
+                    events.write({{"event", "warning"}, {"text", warning}});
+                  });
+  // The release comes through the host, which may be computing: the end of the connection overtakes it.
+  if (!released)
+    self->receive([&](const release&) { released = true; },
+                  caf::after(std::chrono::seconds(1)) >> [] { /* it never came */ });
+  return released;
+}
+
 } // namespace
 
 expected<void> run_node(const join_options& options, const extensions& more, event_writer& events) {
@@ -62,6 +80,8 @@ expected<void> run_node(const join_options& options, const extensions& more, eve
   auto coordinator = find_coordinator(system, options.head);
   if (!coordinator) return tl::unexpected(coordinator.error());
   caf::scoped_actor self{system};
+  const auto here = caf::actor_cast<caf::actor>(self);
+  refusal_watch refusals(system, [here](const std::string& line) { caf::anon_send(here, line); });
   expected<parts> given = fail(error_code::unavailable,
                                "[join] the head did not answer; is the run still going?");
   welcome seat;
@@ -85,9 +105,11 @@ expected<void> run_node(const join_options& options, const extensions& more, eve
     office.enter_router(static_cast<replica_id>(r), directory.routers[r]);
   const host_settings settings{
     seat.term, seat.node, given->config.model.owners_per_layer(), given->fresh, {}};
-  const auto make = [&](owner_id owner) { return factory.make_expert(given->config, given->shape, owner); };
-  const auto released = [&, main = caf::actor_cast<caf::actor>(self)](const std::string& reason) {
-    caf::anon_send(main, release{seat.term, reason});
+  const auto make = [&factory, config = given->config, shape = given->shape](owner_id owner) {
+    return factory.make_expert(config, shape, owner);
+  };
+  const auto released = [here, term = seat.term](const std::string& reason) {
+    caf::anon_send(here, release{term, reason});
   };
   auto host = spawn_host(system, place, settings, make, released);
   office.enter_host(seat.node, host);
@@ -95,8 +117,7 @@ expected<void> run_node(const join_options& options, const extensions& more, eve
   self->send(*coordinator, ready{seat.term, seat.node}, host);
   events.write({{"event", "joined"}, {"node", seat.node}, {"run_id", seat.run_id}});
 
-  bool let_go = false;
-  self->receive([&](const release&) { let_go = true; }, [&](const caf::down_msg&) { let_go = false; });
+  const auto let_go = await_release(self, events);
   caf::anon_send(host, retire{});
   office.close();
   if (let_go) return {};

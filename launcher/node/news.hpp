@@ -9,6 +9,7 @@
 #include <map>
 #include <mutex>
 #include <optional>
+#include <string>
 #include <variant>
 
 namespace troupe::node {
@@ -28,7 +29,12 @@ struct states_news {
   std::map<owner_id, tensor> states;
 };
 
-using news = std::variant<step_news, exhausted_news, node_event, error, states_news>;
+/// Nothing that ends the run, but people should know.
+struct warning_news {
+  std::string text;
+};
+
+using news = std::variant<step_news, exhausted_news, node_event, error, states_news, warning_news>;
 
 /// What the head's actors tell its main thread. Threading: any number of writers, one reader.
 class news_queue {

@@ -99,6 +99,65 @@ TEST_CASE("names stay unique among those who are there", "[unit]") {
   CHECK(core.nodes().at(2).name != "a");
 }
 
+TEST_CASE("a name that a terminal or a command could stumble over is refused", "[unit]") {
+  coordinator_core core(settings(2));
+  for (const auto& bad : {std::string("two words"), std::string("\x1b[2J"), std::string("\xff"),
+                          std::string("a\nb"), std::string(65, 'a')}) {
+    const auto answer = core.join(request(bad), "here");
+    REQUIRE_FALSE(answer);
+    CHECK(answer.error().code == error_code::malformed);
+    CHECK_THAT(answer.error().text, ContainsSubstring("name"));
+  }
+  CHECK(core.nodes().empty());
+  CHECK(core.join(request("rack-2.host_7:a"), "here"));
+}
+
+TEST_CASE("who joins and leaves before it is ready is forgotten", "[unit]") {
+  coordinator_core core(settings(1));
+  start(core, 1);
+  for (int i = 0; i < 3000; ++i) { // more than may be there at one time
+    const auto w = core.join(request(), "here");
+    REQUIRE(w);
+    CHECK(w->node == i + 2); // numbers are not used again: late letters must not find another node
+    REQUIRE(core.lost(w->node, "gone"));
+    CHECK_FALSE(core.awaits({term, w->node}));
+  }
+  CHECK(core.nodes().size() == 1);
+}
+
+TEST_CASE("as many nodes as the limit are let in at one time", "[unit]") {
+  coordinator_core core(settings(1));
+  for (std::uint32_t i = 0; i < limits{}.nodes_max; ++i) REQUIRE(core.join(request(), "here"));
+  const auto more = core.join(request(), "here");
+  REQUIRE_FALSE(more);
+  CHECK_THAT(more.error().text, ContainsSubstring("1024"));
+  REQUIRE(core.lost(5, "gone"));
+  CHECK(core.join(request(), "here"));
+}
+
+TEST_CASE("numbers of nodes run out rather than being given to two", "[unit]") {
+  coordinator_core core(settings(1));
+  for (std::uint32_t i = 1; i < collected; ++i) {
+    const auto w = core.join(request(), "here");
+    REQUIRE(w);
+    core.lost(w->node, "gone");
+  }
+  const auto more = core.join(request(), "here");
+  REQUIRE_FALSE(more);
+  CHECK(more.error().code == error_code::over_limit);
+}
+
+TEST_CASE("only a node that was let in under this term is awaited", "[unit]") {
+  coordinator_core core(settings(2));
+  REQUIRE(core.join(request(), "here"));
+  CHECK(core.awaits({term, 1}));
+  CHECK_FALSE(core.awaits({old_term, 1}));
+  CHECK_FALSE(core.awaits({term, 2}));
+  outbox out;
+  core.receive(ready{term, 1}, out);
+  CHECK_FALSE(core.awaits({term, 1})); // nobody else takes its place
+}
+
 TEST_CASE("changes of placement go one after the other", "[unit]") {
   coordinator_core core(settings(1));
   start(core, 1);
