@@ -128,7 +128,14 @@ expected<void> finish(eval_options& options) {
 expected<void> finish(node_options& options) {
   if (options.name.empty())
     return fail(error_code::usage, "--name: got an empty name, limit one letter or more");
-  return check_address("--join", options.join);
+  if (auto ok = check_address("--join", options.join); !ok) return ok;
+  if (const auto where = parse_address("--join", options.join);
+      where && !where->loopback() && !options.insecure)
+    return fail(error_code::usage,
+                "--join: got " + options.join
+                  + ", limit an address of this machine: traffic between machines is not encrypted yet; add "
+                    "--insecure if you trust the network");
+  return {};
 }
 
 expected<void> finish(ablate_options& options) {

@@ -186,12 +186,12 @@ TEST_CASE("the other commands have their options", "[unit]") {
   CHECK(eval.data == "gaussian");
   CHECK(eval.predictions == "p");
   const auto node = read<node_options>(
-    {"node", "--join", "h:1", "--name", "n", "--run-id", "r", "--compute-threads", "2"});
+    {"node", "--join", "h:1", "--name", "n", "--run-id", "r", "--compute-threads", "2", "--insecure"});
   CHECK(node.join == "h:1");
   CHECK(node.name == "n");
   CHECK(node.run_id == "r");
   CHECK(node.compute_threads == 2);
-  CHECK_FALSE(read<node_options>({"node", "--join", "h:1"}).name.empty());
+  CHECK_FALSE(read<node_options>({"node", "--join", "localhost:1"}).name.empty());
   CHECK(read<status_command>({"status", "h:1", "--json"}).options.json);
   const auto drain = read<drain_command>({"drain", "node-2", "--head", "h:1"});
   CHECK(drain.options.node == "node-2");

@@ -4,6 +4,7 @@
 #include <catch2/generators/catch_generators.hpp>
 
 #include <algorithm>
+#include <csignal>
 #include <filesystem>
 #include <fstream>
 
@@ -18,9 +19,9 @@ namespace {
 
 using words = std::vector<std::string>;
 
-finished_process troupe_with(words arguments) {
+finished_process troupe_with(words arguments, const process_options& options = {}) {
   arguments.insert(arguments.begin(), program("troupe"));
-  return run(arguments, 60s);
+  return run(arguments, 60s, options);
 }
 
 /// One line that begins with "troupe: error: " and names `thing`, and nothing else.
@@ -37,29 +38,6 @@ void require_one_line(const finished_process& done, int code, const std::string&
 struct usage_row {
   words arguments;
   std::string names;
-};
-
-/// A TCP connection to 127.0.0.1, closed at the end of the scope.
-class raw_connection {
-public:
-  explicit raw_connection(const std::string& address) : descriptor_(::socket(AF_INET, SOCK_STREAM, 0)) {
-    sockaddr_in to{};
-    to.sin_family = AF_INET;
-    to.sin_port = htons(static_cast<std::uint16_t>(std::stoi(address.substr(address.find(':') + 1))));
-    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    connected = ::connect(descriptor_, reinterpret_cast<sockaddr*>(&to), sizeof to) == 0;
-  }
-
-  ~raw_connection() { ::close(descriptor_); }
-
-  void send(const std::string& bytes) const {
-    (void)!::send(descriptor_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
-  }
-
-  bool connected = false;
-
-private:
-  int descriptor_;
 };
 
 /// A port of 127.0.0.1 that somebody else listens at.
@@ -137,6 +115,25 @@ TEST_CASE("a missing data set names the package that has it", "[process]") {
   require_one_line(done, 1, "dataset-fashion-mnist");
 }
 
+TEST_CASE("a truncated or corrupted data file is named", "[process]") {
+  const std::string package = "/usr/share/datasets/fashion-mnist/";
+  const auto name = GENERATE(as<std::string>{}, "train-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz");
+  const auto cut = GENERATE(true, false);
+  CAPTURE(name, cut);
+  temporary_directory place;
+  for (auto& other : {"train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz", "t10k-images-idx3-ubyte.gz",
+                      "t10k-labels-idx1-ubyte.gz"})
+    if (name != other) std::filesystem::create_symlink(package + other, place / other);
+  auto bytes = read_file(package + name);
+  REQUIRE(bytes.size() > 1000);
+  if (cut)
+    bytes.resize(bytes.size() / 2);
+  else
+    bytes[bytes.size() / 2] = static_cast<char>(bytes[bytes.size() / 2] ^ 0x40);
+  place.write(name, bytes);
+  require_one_line(troupe_with({"train", "--data-dir", place.path(), "--max-steps", "2"}), 1, name);
+}
+
 TEST_CASE("a port that is in use is named", "[process]") {
   taken_port port;
   const auto address = "127.0.0.1:" + std::to_string(port.number);
@@ -150,25 +147,34 @@ TEST_CASE("a file that cannot be written is refused before the run", "[process]"
 
 TEST_CASE("nobody at the address to join", "[process]") {
   require_one_line(troupe_with({"node", "--join", "127.0.0.1:1"}), 1, "127.0.0.1:1");
+  require_one_line(troupe_with({"status", "127.0.0.1:1"}), 1, "127.0.0.1:1");
+  require_one_line(troupe_with({"drain", "node-1", "--head", "127.0.0.1:1"}), 1, "127.0.0.1:1");
 }
 
-TEST_CASE("strangers are turned away and the run goes on", "[process]") {
-  auto run = process::start(awkward_run(
-    {"--nodes", "1", "--optimizer", "adam", "--message-delay-ms", "5", "--listen", "127.0.0.1:0"}));
+TEST_CASE("somebody at the address to join who is no head", "[process]") {
+  taken_port silent; // takes connections and never says a word
+  const auto address = "127.0.0.1:" + std::to_string(silent.number);
+  require_one_line(troupe_with({"node", "--join", address}), 1, address);
+}
+
+TEST_CASE("an address that other machines can reach needs consent", "[process]") {
+  require_one_line(troupe_with({"node", "--join", "192.0.2.1:7077"}), 2, "--insecure");
+  require_one_line(troupe_with(small_run({"--nodes", "1", "--listen", "0.0.0.0:0"})), 2, "--insecure");
+}
+
+TEST_CASE("a machine whose numerics differ is refused with both in words", "[process]") {
+  auto run = process::start(
+    awkward_run({"--nodes", "1", "--message-delay-ms", "5", "--listen", "127.0.0.1:0"}));
   const auto address = address_of_run(run);
-  raw_connection half_open(address);
-  REQUIRE(half_open.connected);
-  raw_connection noise(address);
-  noise.send(std::string(4096, '\x7f') + "GET / HTTP/1.1\r\n\r\n");
-  require_one_line(troupe_with({"node", "--join", address, "--run-id", "ffffffffffffffff"}), 1, "run id");
-  temporary_directory place;
-  const auto other = place.write("other.toml", "lr = 0.123\n");
-  require_one_line(troupe_with({"node", "--join", address, "--config", other}), 1, "configuration");
+  process_options other;
+  other.environment = {{"ATEN_CPU_CAPABILITY", "default"}};
+  const auto refused = troupe_with({"node", "--join", address}, other);
+  require_one_line(refused, 1, "numerics fingerprint");
+  REQUIRE(refused.errors.find("(DEFAULT)") != std::string::npos);
+  REQUIRE(refused.errors.find("use the same build") != std::string::npos);
   const auto end = run.wait(120s);
-  INFO(run.output() << run.errors());
   REQUIRE(end);
   REQUIRE(end->success());
-  REQUIRE(digest_in(run.output()) == digest_of_run(awkward_run({"--optimizer", "adam"})));
 }
 
 TEST_CASE("a model directory that is missing, swapped or damaged is refused", "[process]") {
@@ -187,6 +193,21 @@ TEST_CASE("a model directory that is missing, swapped or damaged is refused", "[
     std::filesystem::rename(place / "aside", second);
     require_one_line(evaluate(model), 1, "expert-0-0");
   }
+  SECTION("the manifest is missing") {
+    std::filesystem::remove(model + "/manifest.json");
+    require_one_line(evaluate(model), 1, "manifest.json");
+  }
+  SECTION("a byte of the manifest has changed") {
+    auto content = read_file(model + "/manifest.json");
+    const auto at = content.find("\"updates\":") + 11;
+    content[content.find_first_of("0123456789", at)] = '7';
+    std::ofstream(model + "/manifest.json", std::ios::binary) << content;
+    require_one_line(evaluate(model), 1, "manifest.json");
+  }
+  SECTION("a file is cut off") {
+    std::filesystem::resize_file(second, std::filesystem::file_size(second) - 8);
+    require_one_line(evaluate(model), 1, "expert-0-1");
+  }
   SECTION("a byte has changed") {
     auto content = read_file(first);
     content.back() = static_cast<char>(content.back() ^ 1);
@@ -203,4 +224,25 @@ TEST_CASE("a saved model is not damaged by a run that fails", "[process]") {
                    "/nowhere");
   REQUIRE(read_file(model + "/manifest.json") == before);
   REQUIRE(evaluate(model).status.success());
+}
+
+TEST_CASE("Ctrl-C ends a run and all its processes, a second one at once", "[process]") {
+  const bool twice = GENERATE(false, true);
+  CAPTURE(twice);
+  auto run = process::start(awkward_run({"--nodes", "2", "--message-delay-ms", "5"}, 100'000));
+  REQUIRE(run.wait_for_output("Step 10 ", 60s));
+  const auto processes = children_of(run.pid());
+  REQUIRE(processes.size() == 3);
+  const auto asked_at = std::chrono::steady_clock::now();
+  run.send_to_group(SIGINT);
+  if (twice) {
+    REQUIRE(run.wait_for_errors("Ctrl-C again", 10s));
+    run.send_to_group(SIGINT);
+  }
+  const auto end = run.wait(10s);
+  REQUIRE(end);
+  REQUIRE(std::chrono::steady_clock::now() - asked_at < 4s); // nobody waited for a deadline
+  REQUIRE(end->code == 130);
+  REQUIRE(run.errors().find("error") == std::string::npos);
+  for (auto each : processes) REQUIRE_FALSE(is_running(each));
 }
