@@ -50,7 +50,8 @@ void add_losses(CLI::App& command, train_options& options) {
   auto& chosen = options.routing;
   group.number("--router-aux-loss-coef", chosen.aux_loss_coefficient,
                "weight of the loss that balances the experts' load",
-               "by router: 0.01; switch 0.2; 0 where the router balances by itself");
+               "by router: 0.01; switch 0.2; 0 where the router balances by itself or, noisy_top_k, has "
+               "losses of its own");
   group.number("--router-z-loss-coef", chosen.z_loss_coefficient,
                "weight of the loss that keeps the router's logits small", "0");
   group.texts("--router-loss", chosen.losses, "NAME=COEF",

@@ -255,6 +255,10 @@ std::vector<std::string> warnings_of(const configuration& config) {
     out.push_back("--router " + router.name
                   + " with --num-experts-per-token 1: the selection bias alone is too slow to prevent a "
                     "collapse; choose 2 or more, or add --router-aux-loss-coef 0.1");
+  if (router.name == "group_limited" && router.groups_kept == router.groups)
+    out.push_back("--router group_limited keeps " + std::to_string(router.groups_kept) + " of "
+                  + std::to_string(router.groups)
+                  + " groups, which limits nothing; choose --router-groups and fewer --router-groups-kept");
   if (router.capacity_policy != "none" && router.capacity_factor < 1)
     out.push_back("--capacity-factor " + text_of(router.capacity_factor)
                   + " drops rows even at perfect balance; choose 1 or more");

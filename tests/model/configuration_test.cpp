@@ -368,6 +368,11 @@ TEST_CASE("what is allowed but probably not meant is warned of with the remedy",
   configuration unread;
   unread.model.router.bias_update_rate = 0.1;
   CHECK_THAT(only(unread), StartsWith("--router-bias-update-rate changes nothing with --router softmax"));
+  configuration unlimited;
+  unlimited.model.router.name = "group_limited";
+  CHECK_THAT(only(unlimited), ContainsSubstring("keeps 1 of 1 groups, which limits nothing"));
+  unlimited.model.router.groups = 2;
+  CHECK(warnings_of(unlimited).empty());
   configuration tight;
   tight.model.router.capacity_policy = "probs";
   tight.model.router.capacity_factor = 0.5;
