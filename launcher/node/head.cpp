@@ -206,8 +206,15 @@ expected<void> head::listen() {
     return fail(error_code::unavailable, "--listen: cannot open " + at.host + ":" + std::to_string(at.port)
                                            + " (" + to_string(port.error())
                                            + "); is the port in use? choose another, or 0 for any");
+  port_ = *port;
   events_.write({{"event", "listening"}, {"host", at.host}, {"port", *port}, {"run_id", options_.run_id}});
   return {};
+}
+
+/// Nobody who connects takes a descriptor from here on.
+void head::stop_listening() {
+  if (port_ != 0) system_->middleman().unpublish(coordinator_, std::exchange(port_, 0));
+  spare_.release();
 }
 
 // -- the run ------------------------------------------------------------------
@@ -266,6 +273,7 @@ expected<std::vector<owner_parameters>> head::parameters_of(const std::map<owner
 }
 
 expected<void> head::finish(const std::map<owner_id, tensor>& states) {
+  stop_listening();
   if (auto ok = recorder_->write_bench(); !ok) return ok;
   if (!options_.predictions_file.empty())
     if (auto ok = predictions_.write(options_.predictions_file); !ok) return ok;

@@ -5,6 +5,7 @@
 #include "launcher/node/options.hpp"
 #include "launcher/node/predictions.hpp"
 #include "launcher/node/recorder.hpp"
+#include "launcher/node/spare_descriptors.hpp"
 #include "launcher/node/system.hpp"
 #include "model/checkpoint/digest.hpp"
 #include "model/extensions.hpp"
@@ -32,6 +33,7 @@ private:
   expected<void> hire();
   expected<void> hire_routers(replica_id replicas);
   expected<void> listen();
+  void stop_listening();
   expected<void> follow();
   expected<void> finish(const std::map<owner_id, tensor>& states);
   void dismiss(const std::string& reason);
@@ -39,6 +41,8 @@ private:
   coordinator_settings membership() const;
   void report_node(const node_event& e);
   std::uint32_t nodes_expected() const;
+
+  static constexpr int descriptors_to_finish = 16;
 
   head_options options_;
   const extensions& more_;
@@ -67,6 +71,8 @@ private:
   host_actor host_;
   std::vector<router_actor> routers_;
   std::chrono::steady_clock::time_point begin_;
+  spare_descriptors spare_{descriptors_to_finish}; ///< for what is written at the end
+  std::uint16_t port_ = 0;                         ///< where it listens
 };
 
 } // namespace troupe::node

@@ -11,6 +11,7 @@
 #include <charconv>
 #include <cstdio>
 #include <malloc.h>
+#include <sys/resource.h>
 
 namespace troupe {
 
@@ -132,6 +133,14 @@ void keep_memory() {
   ::mallopt(M_TOP_PAD, 16 << 20);
 }
 
+/// Each connection takes a descriptor, and strangers keep theirs as long as they like.
+void allow_many_connections() {
+  rlimit bounds{};
+  if (::getrlimit(RLIMIT_NOFILE, &bounds) != 0) return;
+  bounds.rlim_cur = bounds.rlim_max;
+  ::setrlimit(RLIMIT_NOFILE, &bounds);
+}
+
 } // namespace
 
 } // namespace node
@@ -139,6 +148,7 @@ void keep_memory() {
 int node_main(int argc, char** argv, const extensions& more) {
   using namespace node;
   keep_memory();
+  allow_many_connections();
   arguments a;
   CLI::App app{"One node of a troupe run. Usually started by the program troupe."};
   app.require_subcommand(1);

@@ -210,3 +210,22 @@ TEST_CASE("very many connections hold nothing up", "[process]") {
   }
   visited.ends_undisturbed();
 }
+
+TEST_CASE("a crowd that takes every file descriptor does not cost the trained model", "[process]") {
+  temporary_directory place;
+  auto command = awkward_run({"--nodes", "1", "--optimizer", "adam", "--message-delay-ms", "5", "--listen",
+                              "127.0.0.1:0", "--save", place / "model"});
+  command.insert(command.begin(), {"bash", "-c", R"(ulimit -n 80; exec "$0" "$@")"});
+  auto run = process::start(command);
+  const auto address = address_of_run(run);
+  REQUIRE(run.wait_for_output("Step 10 ", 60s));
+  std::vector<std::unique_ptr<raw_connection>> crowd;
+  for (int i = 0; i < 150; ++i) crowd.push_back(std::make_unique<raw_connection>(address));
+  const auto end = run.wait(120s);
+  INFO(run.output() << run.errors());
+  REQUIRE(end);
+  REQUIRE(end->success());
+  const auto script = troupe::test::run(
+    {"python3", std::string(TROUPE_SOURCE_DIR) + "/scripts/digest.py", place / "model"}, 30s);
+  REQUIRE(has(script.output, digest_in(run.output())));
+}
