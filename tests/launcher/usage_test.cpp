@@ -41,6 +41,9 @@ TEST_CASE("wrong usage ends with code 2 and one line that names the option", "[p
     {{"status"}, "head"},
     {{"status", "somewhere"}, "somewhere"},
     {{"drain", "node-1"}, "--head"},
+    {{"ablate"}, "matrix"},
+    {{"ablate", "no-such-file.toml"}, "no-such-file.toml"},
+    {{"ablate", "m.toml", "--jobs", "5000"}, "--jobs"},
   }));
   CAPTURE(arguments);
   const auto result = run_plain(arguments);
@@ -79,7 +82,7 @@ TEST_CASE("a directory that is no model is an error that names it", "[process]")
 }
 
 TEST_CASE("help and version go to stdout", "[process]") {
-  for (const auto& command : {"train", "eval", "node", "status", "drain"}) {
+  for (const auto& command : {"train", "eval", "node", "ablate", "status", "drain"}) {
     CAPTURE(command);
     const auto help = run_plain({command, "--help"});
     CHECK(help.status == exit_status{0, 0});

@@ -98,6 +98,25 @@ TEST_CASE("the report of an ablation without a finished cell says what failed", 
   CHECK_THAT(part_of(seen.document, "problems"), ContainsSubstring("dataset-fashion-mnist"));
 }
 
+TEST_CASE("the report's table sorts, and takes groups out of the charts", "[process][browser]") {
+  temporary_directory place;
+  const auto page = report_of(place,
+                              "data = 'gaussian'\ngaussian-rows = 512\nmax-steps = 6\n"
+                              "[vary]\nlr = [0.002, 0.001, 0.003]\nseed = [0, 1]\n",
+                              0);
+  const std::string clicks = "<script>document.querySelector('.swatch').click();"
+                             "document.querySelector('#results th button').click()</script>";
+  const auto seen = open_in_browser(place, place.write("clicked.html", read_file(page) + clicks));
+  INFO(seen.console);
+  CHECK(seen.console.empty());
+  const auto table = part_of(seen.document, "results");
+  CHECK_THAT(table, ContainsSubstring("aria-sort=\"ascending\""));
+  CHECK(table.find("0.001</span>") < table.find("0.002</span>")); // the file has them the other way round
+  CHECK(table.find("0.002</span>") < table.find("0.003</span>"));
+  CHECK(count(table, "aria-pressed=\"false\"") == 1);
+  CHECK(count(part_of(seen.document, "balance"), "<circle") == 2 + 4);
+}
+
 TEST_CASE("what the browser's console says would be noticed", "[process][browser]") {
   temporary_directory place;
   const auto seen = open_in_browser(place,

@@ -36,14 +36,16 @@
     at("version").textContent = data.version;
   }
 
+  function writeList(id, texts) {
+    at(id).querySelector("ul").replaceChildren(...texts.map(text => element("li", {}, text)));
+    at(id).hidden = texts.length === 0;
+  }
+
   function writeProblems() {
-    const list = at("problems").querySelector("ul");
-    for (const cell of data.cells) {
-      if (cell.error) list.append(element("li", {}, `${cell.name}: ${cell.error}`));
-      for (const warning of cell.warnings ?? [])
-        list.append(element("li", { className: "warning" }, `${cell.name}: ${warning}`));
-    }
-    at("problems").hidden = list.children.length === 0;
+    writeList("problems", data.cells.filter(cell => cell.error).map(cell => `${cell.name}: ${cell.error}`));
+    const warnings = data.cells.flatMap(cell => (cell.warnings ?? []).map(text => `${cell.name}: ${text}`));
+    writeList("warnings", warnings);
+    at("warnings").querySelector("summary").textContent = `${warnings.length} warnings during training`;
   }
 
   // ---- table -------------------------------------------------------------------------------------------------------
@@ -69,9 +71,17 @@
     return made;
   }
 
+  const hidden = new Set(); // groups that the charts leave out
+
   function groupCell(group, index) {
-    const swatch = element("span", { className: "swatch" });
-    swatch.style.background = colour(index);
+    const swatch = element("button", { type: "button", className: "swatch", ariaPressed: !hidden.has(group) });
+    swatch.ariaLabel = `show ${group.name} in the charts`;
+    swatch.style.background = swatch.style.borderColor = colour(index);
+    swatch.addEventListener("click", () => {
+      if (!hidden.delete(group)) hidden.add(group);
+      swatch.ariaPressed = !hidden.has(group);
+      drawGroups();
+    });
     return element("span", {}, swatch, group.name);
   }
 
@@ -137,20 +147,33 @@
   const labelWidth = text => 12 + 6.4 * text.length;
   const roomForLabels = Math.min(280, 10 + (d3.max(groupNames, labelWidth) ?? 0));
 
-  /** Moves the group names beside points down until none covers another. */
-  function apart(options) {
-    return Plot.initializer({ ...options, text: "group", textAnchor: "start" }, (rows, facets, { x, y }, scales) => {
-      const lefts = Array.from(x.value, scales.x);
-      const tops = Array.from(y.value, scales.y);
+  /** Moves texts down, or up from the bottom, until none covers another: the tops, in pixels. */
+  function spreadOut(lefts, tops, widths, bottom) {
+    const beside = (one, other) => lefts[one] < lefts[other] + widths[other] && lefts[other] < lefts[one] + widths[one];
+    const move = (order, by) => {
       const placed = [];
-      const covers = (one, other) => Math.abs(tops[one] - tops[other]) < labelHeight
-        && lefts[one] < lefts[other] + labelWidth(rows[other].group) && lefts[other] < lefts[one] + labelWidth(rows[one].group);
-      for (const each of d3.sort(d3.range(tops.length), index => tops[index])) {
-        for (let below; (below = placed.find(other => covers(each, other))) !== undefined;)
-          tops[each] = tops[below] + labelHeight;
+      for (const each of order) {
+        const covered = other => beside(each, other) && Math.abs(tops[each] - tops[other]) < labelHeight - .01;
+        for (let other; (other = placed.find(covered)) !== undefined;) tops[each] = tops[other] + by * labelHeight;
         placed.push(each);
       }
-      return { data: rows, facets, channels: { y: { value: tops } } };
+    };
+    const downwards = () => d3.sort(d3.range(tops.length), index => tops[index]);
+    move(downwards(), 1);
+    const upwards = downwards().reverse();
+    tops.forEach((top, index) => tops[index] = Math.min(top, bottom));
+    move(upwards, -1);
+    return tops;
+  }
+
+  /** The group names beside points, none covering another. */
+  function apart(options) {
+    const named = { ...options, text: "group", textAnchor: "start" };
+    return Plot.initializer(named, (rows, facets, { x, y }, scales, { height, marginBottom }) => {
+      const pixels = (channel, scale) => Array.from(channel.value, each => scale(each));
+      const widths = rows.map(row => labelWidth(row.group));
+      const value = spreadOut(pixels(x, scales.x), pixels(y, scales.y), widths, height - marginBottom);
+      return { data: rows, facets, channels: { y: { value } } };
     });
   }
 
@@ -169,7 +192,7 @@
   }
 
   function drawBalance() {
-    const groups = data.groups.filter(group => group.finished > 0);
+    const groups = data.groups.filter(group => group.finished > 0 && !hidden.has(group));
     const means = groups.map(balanceOf);
     const cells = groups.flatMap(group => group.cells.map(index => data.cells[index]).filter(cell => cell.measures)
       .map(({ measures }) => ({ group: group.name, accuracy: measures.accuracy, load: measures.load_max_over_mean })));
@@ -204,7 +227,7 @@
   }
 
   function drawOverTime() {
-    const lines = data.groups.map(loadOverTime).filter(points => points.length > 0);
+    const lines = data.groups.filter(group => !hidden.has(group)).map(loadOverTime).filter(points => points.length > 0);
     const place = { x: "step", y: "load" };
     draw("over-time", {
       height: 400, marginLeft: 60, marginRight: roomForLabels, marginBottom: 40, grid: true, color: groupColours,
@@ -275,10 +298,14 @@
 
   // ---- all of it ---------------------------------------------------------------------------------------------------
 
-  function drawCharts() {
-    if (finished.length === 0) return;
+  function drawGroups() {
     drawBalance();
     drawOverTime();
+  }
+
+  function drawCharts() {
+    if (finished.length === 0) return;
+    drawGroups();
     drawCell();
   }
 
