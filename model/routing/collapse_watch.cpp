@@ -3,6 +3,7 @@
 #include "model/routing/health.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <numeric>
 
@@ -30,9 +31,11 @@ std::optional<std::string> collapse_watch::take(std::span<const std::uint64_t> c
 
 bool collapse_watch::window_collapsed() const {
   const auto health = health_of(sum_);
-  // One expert that takes every token has E/k times the mean load.
-  const auto worst = static_cast<double>(sum_.size()) / std::max(1u, router_.experts_per_token);
-  const bool crowded = worst >= 4 && health.load_max_over_mean > worst / 2;
+  // As many experts as would have this entropy at equal loads: k when every row goes to the same ones.
+  const auto in_use = std::exp(health.load_entropy_nats);
+  const auto k = static_cast<double>(std::max(1u, router_.experts_per_token));
+  const auto experts = static_cast<double>(sum_.size());
+  const bool crowded = experts > k && in_use <= std::min(2 * k, (experts + k) / 3);
   return health.dead_experts > 0 || crowded;
 }
 
@@ -56,6 +59,7 @@ std::string collapse_watch::remedy() const {
     return "choose more experts per token or fewer experts";
   if (name == "sigmoid_bias" || (name == "group_limited" && router_.base == "sigmoid"))
     return "raise --router-bias-update-rate (0.01, say) or add --router-aux-loss-coef 0.01";
+  if (name == "noisy_top_k") return "raise --router-loss importance and load (0.1, say)";
   const auto own = std::ranges::find(router_.losses, std::string("switch"), &loss_option::name);
   const auto now = own == router_.losses.end() ? 0.0 : own->coefficient;
   char text[160];

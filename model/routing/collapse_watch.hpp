@@ -10,8 +10,9 @@
 
 namespace troupe {
 
-/// Watches one layer's loads for a collapse of its routing: experts without a token, or one expert with over
-/// half of the tokens where balance would give it a quarter or less.
+/// Watches one layer's loads for a collapse of its routing: experts without a token, or nearly all tokens at
+/// few more experts than each token is sent to: e^(load entropy) ≤ min(2k, (E + k)/3). An expert that most
+/// tokens choose beside varying others is no collapse.
 ///
 /// It judges windows of steps, never a single one: at least `window_steps`, and so many that every expert
 /// would have got `window_rows` tokens at balance. With fewer an idle expert may be chance, as with more
