@@ -53,7 +53,7 @@ namespace {
 
 /// Names are shown on terminals and typed into commands.
 bool is_name(const std::string& text) {
-  constexpr std::size_t length_max = 64;
+  constexpr std::size_t length_max = 128;
   const auto plain = [](char c) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_'
            || c == '.' || c == ':';
@@ -91,8 +91,7 @@ expected<void> coordinator_core::admissible(const join_request& m) const {
   if (!is_name(m.name))
     return fail(error_code::malformed,
                 "[join] name of the node: got " + std::to_string(m.name.size())
-                  + " characters, limit 64 of letters, digits and -_.:; choose another "
-                    "with --name");
+                  + " bytes, limit 128 letters, digits and -_.:; choose another with --name");
   const auto present = std::ranges::count_if(nodes_, [](auto& n) { return !is_gone(n.second); });
   if (static_cast<std::size_t>(present) >= limits{}.nodes_max)
     return fail(error_code::over_limit, "[join] nodes: got one more, limit "

@@ -102,7 +102,7 @@ TEST_CASE("names stay unique among those who are there", "[unit]") {
 TEST_CASE("a name that a terminal or a command could stumble over is refused", "[unit]") {
   coordinator_core core(settings(2));
   for (const auto& bad : {std::string("two words"), std::string("\x1b[2J"), std::string("\xff"),
-                          std::string("a\nb"), std::string(65, 'a')}) {
+                          std::string("a\nb"), std::string(129, 'a')}) {
     const auto answer = core.join(request(bad), "here");
     REQUIRE_FALSE(answer);
     CHECK(answer.error().code == error_code::malformed);
