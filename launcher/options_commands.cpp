@@ -74,7 +74,7 @@ void add_options(CLI::App& command, ablate_options& options) {
   group.text("--out", options.out, "DIR",
              "folder of results; the matrix's name and -ablation, here, when missing");
   group.number("--jobs", options.jobs,
-               "cells that run at once, the cores divided among them; 0: as many as cores");
+               "cells that run at once, the cores divided among them; 0: as many as fit");
   group.toggle("--list", options.list, "show the cells and end");
   group.text("--node-program", options.node_program, "PATH", node_program_meaning);
   command.footer(

@@ -30,13 +30,6 @@ std::filesystem::path folder_of(const ablate_options& options) {
   return std::filesystem::path(options.matrix).stem().string() + "-ablation";
 }
 
-/// The cores divided among the cells that run at once; what the matrix says wins.
-void share_cores(std::vector<cell>& cells, std::uint32_t jobs) {
-  const auto share = std::max(1U, core_count() / jobs);
-  for (auto& each : cells)
-    if (each.options.run.compute_threads == 0) each.options.run.compute_threads = share;
-}
-
 /// Fills in what earlier starts have finished; returns the cells that are left.
 std::deque<std::size_t> take_earlier(ablation& all, const result_store& store) {
   std::deque<std::size_t> left;
@@ -96,8 +89,8 @@ int run_ablate(const ablate_options& options) {
   auto cells = plan_cells(*matrix, options.node_program);
   if (!cells) return print_error(cells.error());
   if (options.list) return print_cells(*cells);
-  const auto jobs = std::max(1U, options.jobs == 0 ? core_count() : options.jobs);
-  share_cores(*cells, jobs);
+  const auto jobs = jobs_within(core_count(), *cells, options.jobs);
+  share_cores(core_count(), jobs, *cells);
   const auto store = result_store::open(folder_of(options));
   if (!store) return print_error(store.error());
   ablation all{std::filesystem::path(options.matrix).stem().string(), version_text(), std::move(*cells), {}};

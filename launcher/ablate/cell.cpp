@@ -92,7 +92,25 @@ expected<void> check_distinct(const std::vector<cell>& cells, const std::string&
   return {};
 }
 
+/// Threads of a cell as far as the matrix says: one at least.
+std::uint32_t threads_of(const cell& of) {
+  return std::max(1U, of.options.run.compute_threads) * std::max(1U, of.options.config.intra_op_threads);
+}
+
 } // namespace
+
+std::uint32_t jobs_within(std::uint32_t cores, const std::vector<cell>& cells, std::uint32_t wanted) {
+  std::uint32_t widest = 1;
+  for (const auto& each : cells) widest = std::max(widest, threads_of(each));
+  const auto jobs = wanted > 0 ? wanted : std::max(1U, cores / widest);
+  return std::min(jobs, std::max(1U, static_cast<std::uint32_t>(cells.size())));
+}
+
+void share_cores(std::uint32_t cores, std::uint32_t jobs, std::vector<cell>& cells) {
+  for (auto& each : cells)
+    if (each.options.run.compute_threads == 0)
+      each.options.run.compute_threads = std::max(1U, cores / (jobs * threads_of(each)));
+}
 
 expected<std::vector<cell>> plan_cells(const matrix& all, const std::string& node_program) {
   auto combinations = expand(all);

@@ -3,6 +3,7 @@
 #include "launcher/ablate/matrix.hpp"
 #include "launcher/options.hpp"
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -21,5 +22,12 @@ struct cell {
 /// Gives every combination to the option parser of `troupe train`. `node_program` wins over the matrix.
 /// Errors: `usage`: what the parser refuses, with the place in the file; two cells that are the same run.
 expected<std::vector<cell>> plan_cells(const matrix& all, const std::string& node_program);
+
+/// How many cells run at once: `wanted`, or, when that is 0, as many as fit the cores with the threads that
+/// the matrix gives them; never more than there are.
+std::uint32_t jobs_within(std::uint32_t cores, const std::vector<cell>& cells, std::uint32_t wanted);
+
+/// Divides the cores among the cells that run at once, where the matrix says nothing.
+void share_cores(std::uint32_t cores, std::uint32_t jobs, std::vector<cell>& cells);
 
 } // namespace troupe::ablate

@@ -130,6 +130,25 @@ TEST_CASE("a wrong matrix is refused in one line that says where and what", "[un
   CHECK_THAT(cells.error().text, ContainsSubstring(place) && ContainsSubstring(named));
 }
 
+TEST_CASE("cells and their threads fit the cores", "[unit]") {
+  const auto jobs_and_threads = [](const std::string& toml, std::uint32_t cores, std::uint32_t wanted) {
+    auto cells = plan(toml);
+    REQUIRE(cells);
+    const auto jobs = jobs_within(cores, *cells, wanted);
+    share_cores(cores, jobs, *cells);
+    return std::pair(jobs, cells->front().options.run.compute_threads);
+  };
+  const std::string three = "[vary]\nseed = [0, 1, 2]\n";
+  using fit = std::pair<std::uint32_t, std::uint32_t>;
+  CHECK(jobs_and_threads(three, 2, 0) == fit{2, 1});
+  CHECK(jobs_and_threads(three, 8, 0) == fit{3, 2});
+  CHECK(jobs_and_threads(three, 8, 2) == fit{2, 4});
+  CHECK(jobs_and_threads(three, 2, 3) == fit{3, 1});
+  CHECK(jobs_and_threads("compute-threads = 2\n" + three, 4, 0) == fit{2, 2});
+  CHECK(jobs_and_threads("intra-op-threads = 2\n" + three, 4, 0) == fit{2, 1});
+  CHECK(jobs_and_threads("compute-threads = 8\n" + three, 4, 0) == fit{1, 8});
+}
+
 TEST_CASE("a matrix too large to mean is refused before it is laid out", "[unit]") {
   std::string toml = "[vary]\n";
   for (const auto* key : {"seed", "lanes", "batch-size", "epochs"}) {
