@@ -24,7 +24,8 @@ expected<capacity_policy> capacity_policy_of(const std::string& name) {
 std::int64_t capacity_of(std::int64_t tokens, std::int64_t slots, std::int64_t experts, double factor,
                          std::int64_t minimum) {
   const double share = static_cast<double>(tokens * slots) / static_cast<double>(experts);
-  return std::max(minimum, static_cast<std::int64_t>(std::ceil(share * factor)));
+  constexpr double places_max = 0x1p62; // a factor may be any finite number, what it asks for must fit
+  return std::max(minimum, static_cast<std::int64_t>(std::min(places_max, std::ceil(share * factor))));
 }
 
 namespace {

@@ -59,6 +59,7 @@ TEST_CASE("the capacity is rounded up after multiplying in double", "[unit]") {
   CHECK(capacity_of(16, 2, 4, 1.25, 0) == 10);
   CHECK(capacity_of(50, 1, 5, 1.1, 0) == 11); // 10 · 1.1 is 11 in double; 1.1 / 5 · 50 is not
   CHECK(capacity_of(16, 1, 4, 0.5, 3) == 3);
+  CHECK(capacity_of(16, 2, 4, 1e300, 0) >= 32); // no limit, however large
 }
 
 TEST_CASE("gates renormalised after dropping have the gradient of their formula", "[unit]") {
