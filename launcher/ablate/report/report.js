@@ -144,8 +144,9 @@
 
   const labelsMax = 20; // more names than these would fill a chart
   const labelHeight = 13;
-  const labelWidth = text => 12 + 6.4 * text.length;
-  const roomForLabels = Math.min(280, 10 + (d3.max(groupNames, labelWidth) ?? 0));
+  const labelOf = name => name.length > 40 ? `${name.slice(0, 39)}…` : name;
+  const labelWidth = name => 12 + 6.4 * labelOf(name).length;
+  const roomForLabels = d3.max(groupNames, labelWidth) ?? 0;
 
   /** Moves texts down, or up from the bottom, until none covers another: the tops, in pixels. */
   function spreadOut(lefts, tops, widths, bottom) {
@@ -168,7 +169,7 @@
 
   /** The group names beside points, none covering another. */
   function apart(options) {
-    const named = { ...options, text: "group", textAnchor: "start" };
+    const named = { ...options, text: row => labelOf(row.group), textAnchor: "start" };
     return Plot.initializer(named, (rows, facets, { x, y }, scales, { height, marginBottom }) => {
       const pixels = (channel, scale) => Array.from(channel.value, each => scale(each));
       const widths = rows.map(row => labelWidth(row.group));
