@@ -5,7 +5,7 @@
 include(CMakePackageConfigHelpers)
 set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/troupe)
 
-set(base_set troupe_flags troupe_messages troupe_model_base troupe_cores)
+set(base_set troupe_flags troupe_messages troupe_model_base troupe_model_parts troupe_cores)
 set(model_set troupe_model)
 set(actors_set troupe_actors)
 set(node_set troupe_node)

@@ -3,6 +3,7 @@
 #include "messages/report.hpp"
 #include "messages/tensor.hpp"
 #include "messages/work.hpp"
+#include "model/parallel.hpp"
 
 #include <cstdint>
 #include <memory>
@@ -56,6 +57,10 @@ public:
   virtual ~trunk_module() = default;
 
   virtual std::uint16_t layers() const = 0;
+
+  /// Called once, before everything else: how to share long computations with other threads. Never shows in
+  /// results.
+  virtual void share_work(parallel_for) {}
 
   /// Rough cost of one row in `forward`, to decide where a job runs. Never shows in results.
   virtual double flops_per_row() const = 0;

@@ -19,6 +19,37 @@ logged() {
   fail "$what failed (all of its output: ${log#"$PWD/"})" "$remedy"
 }
 
+# beside NAME COMMAND...: runs a step in the background, with a log of its own. A group of its own, too, so that Ctrl-C
+# ends what the step started.
+declare -A background=()
+beside() {
+  local name=$1
+  shift
+  set -m
+  (log=${log%.log}-$name.log && : >"$log" && "$@") &
+  background[$name]=$!
+  set +m
+  trap stop_background INT TERM
+}
+
+stop_background() {
+  local pid
+  for pid in "${background[@]}"; do kill -TERM -- "-$pid" 2>/dev/null || true; done
+  say "stopped; what was finished is kept"
+  exit 130
+}
+
+# Waits for the steps in the background. One that fails has said why; what the others did is kept for the next time.
+wait_for_all() {
+  local name failed=0
+  for name in "${!background[@]}"; do
+    wait "${background[$name]}" || failed=1
+    unset "background[$name]"
+  done
+  trap - INT TERM
+  [[ $failed == 0 ]] || exit 1
+}
+
 as_root() {
   if [[ $(id -u) == 0 ]]; then
     "$@"
@@ -116,16 +147,22 @@ fetch_npm_files() {
     return
   fi
   say "chart library: downloading"
-  command -v npm >/dev/null || install_debian_packages npm
   local work=$cache/work-npm
   rm -rf "$work" "$folder"
   mkdir -p "$work" "$folder"
+  local npm=(npm)
+  if ! command -v npm >/dev/null; then # one wheel holds Node and npm: Debian's npm is four hundred packages
+    local remedy="check the network and pip's configuration, or install npm yourself: as root, apt-get install npm"
+    logged "creating a virtual environment" "is python3-venv installed?" /usr/bin/python3 -m venv "$work/venv"
+    logged "installing $node_wheel" "$remedy" "$work/venv/bin/python" -m pip install "$node_wheel"
+    npm=(env "PATH=$work/venv/bin:$PATH" npm)
+  fi
   while (($# > 0)); do
     local package=$1 sha256=$2 file=$3
     shift 3
     rm -f "$work"/*.tgz
     logged "downloading $package" "check the network, and npm's configuration if you use a mirror" \
-      npm pack --silent --pack-destination "$work" "$package"
+      "${npm[@]}" pack --silent --pack-destination "$work" "$package"
     local found=("$work"/*.tgz)
     echo "$sha256  ${found[0]}" | sha256sum --check --status ||
       fail "$package has an unexpected SHA-256 (want $sha256)" "is npm's registry the one you mean? then run it again"
@@ -135,7 +172,7 @@ fetch_npm_files() {
   touch "$folder/complete"
 }
 
-# install_python_packages VENV REQUIREMENT...: sets torch_prefix.
+# install_python_packages VENV REQUIREMENT...: nothing where Torch_DIR names a LibTorch.
 install_python_packages() {
   local venv=$1
   shift
@@ -144,7 +181,6 @@ install_python_packages() {
     [[ -e $Torch_DIR/TorchConfig.cmake ]] ||
       fail "Torch_DIR=$Torch_DIR holds no TorchConfig.cmake" "give the folder that ends in share/cmake/Torch"
     say "LibTorch: using $Torch_DIR"
-    torch_prefix=$(cd "$Torch_DIR/../../.." && pwd)
     return
   fi
   if [[ -e $venv/complete && $(<"$venv/complete") == "$wanted" ]]; then
@@ -158,6 +194,15 @@ install_python_packages() {
       "check the network; TROUPE_PIP_FLAGS passes flags to pip, and Torch_DIR names a LibTorch you already have" \
       "$venv/bin/python" -m pip install ${TROUPE_PIP_FLAGS:-} "$@"
     echo "$wanted" >"$venv/complete"
+  fi
+}
+
+# find_torch VENV: sets torch_prefix.
+find_torch() {
+  local venv=$1
+  if [[ ${Torch_DIR:-} ]]; then
+    torch_prefix=$(cd "$Torch_DIR/../../.." && pwd)
+    return
   fi
   local found=("$venv"/lib/python3*/site-packages/torch)
   [[ -e ${found[0]}/share/cmake/Torch/TorchConfig.cmake ]] ||

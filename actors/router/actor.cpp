@@ -44,6 +44,12 @@ struct router_state {
 
 router_actor spawn_router(caf::actor_system& system, const workplace& place, router_settings settings,
                           std::unique_ptr<trunk_module> trunk) {
+  trunk->share_work([pool = std::weak_ptr(place.pool)](std::size_t parts, const auto& work) {
+    if (const auto threads = pool.lock())
+      threads->share(parts, work);
+    else
+      alone(parts, work);
+  });
   return system.spawn<caf::stateful_actor<router_state, reachable<router_actor::impl>>>(
     place, std::move(settings), std::shared_ptr(std::move(trunk)));
 }

@@ -1,5 +1,7 @@
 #include "actors/shell/compute_pool.hpp"
 
+#include <algorithm>
+#include <atomic>
 #include <utility>
 
 namespace troupe {
@@ -38,6 +40,31 @@ void compute_pool::submit(const std::shared_ptr<strand>& where, item work) {
     if (std::exchange(where->scheduled_, true)) return;
   }
   state_->schedule(where, priority);
+}
+
+void compute_pool::share(std::size_t parts, const std::function<void(std::size_t)>& work) {
+  struct common {
+    const std::function<void(std::size_t)>& work; // only looked at by who has taken a part: then it is still
+                                                  // there
+    const std::size_t parts;
+    std::atomic<std::size_t> taken = 0;
+    std::atomic<std::size_t> done = 0;
+
+    void help() {
+      for (std::size_t i = taken++; i < parts; i = taken++) {
+        work(i);
+        if (++done == parts) done.notify_all();
+      }
+    }
+  };
+  if (parts == 0) return;
+  const auto all = std::make_shared<common>(work, parts);
+  const auto helpers = std::min(parts, std::max<std::size_t>(threads_.size(), 1)) - 1; // with the caller as many as the pool has
+                                                             // threads
+  for (std::size_t i = 0; i < helpers; ++i)
+    submit(std::make_shared<strand>(), {0, [all] { all->help(); }});
+  all->help();
+  for (auto done = all->done.load(); done < parts; done = all->done.load()) all->done.wait(done);
 }
 
 void compute_pool::state::schedule(std::shared_ptr<strand> from, std::uint64_t priority) {

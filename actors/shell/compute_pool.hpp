@@ -49,6 +49,11 @@ public:
 
   void submit(const std::shared_ptr<strand>& where, item work);
 
+  /// Calls work(0) … work(parts − 1), each once, and returns when all are done: on the calling thread, which
+  /// waits for nobody that has not begun, and on those of the pool that have nothing to do. It must not
+  /// throw. May be called by a job.
+  void share(std::size_t parts, const std::function<void(std::size_t)>& work);
+
 private:
   struct entry {
     std::uint64_t priority = 0;

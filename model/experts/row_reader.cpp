@@ -42,18 +42,19 @@ row_reader<Real>::row_reader(const row_selection& input, std::int64_t width)
 }
 
 template <class Real>
-void row_reader<Real>::read(std::int64_t first, std::int64_t count, Real* to, std::ptrdiff_t stride) const {
-  const auto row_bytes = static_cast<std::ptrdiff_t>(width_) * static_cast<std::ptrdiff_t>(size_of(type_));
+void row_reader<Real>::read_columns(std::int64_t first, std::int64_t count, std::int64_t column,
+                                    std::int64_t columns, Real* to, std::ptrdiff_t stride) const {
+  const auto number_bytes = static_cast<std::ptrdiff_t>(size_of(type_));
   for (std::int64_t i = first; i < first + count; ++i, to += stride) {
-    const auto* row = rows_ + indices_[i] * row_bytes;
+    const auto* row = rows_ + (indices_[i] * width_ + column) * number_bytes;
     if (type_ == dtype::u8)
-      kernels_.pixels(reinterpret_cast<const std::uint8_t*>(row), to, width_);
+      kernels_.pixels(reinterpret_cast<const std::uint8_t*>(row), to, columns);
     else if (type_ == dtype_of<Real>())
-      std::memcpy(to, row, static_cast<std::size_t>(row_bytes));
+      std::memcpy(to, row, static_cast<std::size_t>(columns * number_bytes));
     else if (type_ == dtype::f32)
-      convert<float>(row, to, width_);
+      convert<float>(row, to, columns);
     else
-      convert<double>(row, to, width_);
+      convert<double>(row, to, columns);
   }
 }
 

@@ -20,7 +20,13 @@ public:
   std::int64_t count() const noexcept { return count_; }
 
   /// Rows [first, first + count) of the selection, written `stride` numbers apart.
-  void read(std::int64_t first, std::int64_t count, Real* to, std::ptrdiff_t stride) const;
+  void read(std::int64_t first, std::int64_t count, Real* to, std::ptrdiff_t stride) const {
+    read_columns(first, count, 0, width_, to, stride);
+  }
+
+  /// Only their columns [column, column + columns).
+  void read_columns(std::int64_t first, std::int64_t count, std::int64_t column, std::int64_t columns,
+                    Real* to, std::ptrdiff_t stride) const;
 
 private:
   const kernels<Real>& kernels_;

@@ -29,6 +29,8 @@ public:
 
   std::uint16_t layers() const override { return 1; }
 
+  void share_work(parallel_for share) override { share_ = std::move(share); }
+
   double flops_per_row() const override {
     return 2.0 * static_cast<double>(parts_.experts * parts_.width) * (needs_.noise_gate ? 2 : 1);
   }
@@ -74,6 +76,7 @@ private:
   const router<Real>& rule_;
   router_needs needs_;
   classifier_layout layout_;
+  parallel_for share_ = alone;
 };
 
 // -- forward
@@ -148,7 +151,7 @@ void classifier_trunk<Real>::compute_logits(tape_type& t) const {
   in.training = t.context.training;
   if (needs_.gate) {
     t.logits.resize(static_cast<std::size_t>(rows * parts_.experts));
-    gate_product(t.rows, parameters(t, layout_.weight), parts_.experts, t.logits.data());
+    gate_product(t.rows, parameters(t, layout_.weight), parts_.experts, t.logits.data(), share_);
     in.logits.data = t.logits.data();
     if (auto good = check_finite(in.logits, 0); !good) throw run_failure(good.error());
     t.scores = softmax_rows(in.logits);
@@ -157,7 +160,7 @@ void classifier_trunk<Real>::compute_logits(tape_type& t) const {
   }
   if (needs_.noise_gate) {
     t.noise_logits.resize(t.logits.size());
-    gate_product(t.rows, parameters(t, layout_.noise_weight), parts_.experts, t.noise_logits.data());
+    gate_product(t.rows, parameters(t, layout_.noise_weight), parts_.experts, t.noise_logits.data(), share_);
     in.noise_logits = {t.noise_logits.data(), rows, parts_.experts};
     if (auto good = check_finite(in.noise_logits, 0); !good) throw run_failure(good.error());
   }
@@ -366,9 +369,11 @@ tensor classifier_trunk<Real>::dense_gradient(trunk_tape& tape) {
   gate_gradient(t);
   auto out = tensor::zeros(dtype_of<Real>(), {layout_.size});
   Real* to = out.template mutable_as<Real>().data();
-  if (needs_.gate) add_gate_gradient(t.rows, t.gradient.logits.data(), parts_.experts, to + layout_.weight);
+  if (needs_.gate)
+    add_gate_gradient(t.rows, t.gradient.logits.data(), parts_.experts, to + layout_.weight, share_);
   if (needs_.noise_gate)
-    add_gate_gradient(t.rows, t.gradient.noise_logits.data(), parts_.experts, to + layout_.noise_weight);
+    add_gate_gradient(t.rows, t.gradient.noise_logits.data(), parts_.experts, to + layout_.noise_weight,
+                      share_);
   if (parts_.shared_gate)
     add_gate_weight_gradient(t.rows, t.shared_gradient.data(), 1, to + layout_.shared_gate);
   if (parts_.input_rows > 0) {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "messages/tensor.hpp"
+#include "model/parallel.hpp"
 
 #include <cstdint>
 
@@ -14,11 +15,13 @@ namespace troupe {
 
 /// out [T, E] = x·wᵀ, w [E, width].
 template <class Real>
-void gate_logits(const tensor& rows, const Real* weight, std::int64_t experts, Real* out);
+void gate_logits(const tensor& rows, const Real* weight, std::int64_t experts, Real* out,
+                 const parallel_for& share = alone);
 
 /// out [E, width] += gᵀ·x, g [T, E].
 template <class Real>
-void add_gate_weight_gradient(const tensor& rows, const Real* gradient, std::int64_t experts, Real* out);
+void add_gate_weight_gradient(const tensor& rows, const Real* gradient, std::int64_t experts, Real* out,
+                              const parallel_for& share = alone);
 
 /// out [T, width] += g·w, experts ascending.
 template <class Real>

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "messages/tensor.hpp"
+#include "model/parallel.hpp"
 
 #include <cstdint>
 
@@ -16,10 +17,12 @@ constexpr std::int64_t wide_gate_experts = 16;
 
 /// out [T, E] = x·wᵀ, w [E, width].
 template <class Real>
-void gate_product(const tensor& rows, const Real* weight, std::int64_t experts, Real* out);
+void gate_product(const tensor& rows, const Real* weight, std::int64_t experts, Real* out,
+                  const parallel_for& share = alone);
 
 /// out [E, width] += gᵀ·x, g [T, E].
 template <class Real>
-void add_gate_gradient(const tensor& rows, const Real* gradient, std::int64_t experts, Real* out);
+void add_gate_gradient(const tensor& rows, const Real* gradient, std::int64_t experts, Real* out,
+                       const parallel_for& share = alone);
 
 } // namespace troupe

@@ -9,13 +9,7 @@ using namespace troupe::simulation;
 
 namespace {
 
-// Sanitizers make a run ten times slower; the plain build runs all seeds.
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr word seeds = 100;
-#else
 constexpr word seeds = 500;
-#endif
-
 constexpr word mutant_seeds = 40; ///< a deliberate defect must show within so many
 
 std::string replay(word seed, const std::string& more = "") {

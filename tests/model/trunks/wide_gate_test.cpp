@@ -69,3 +69,31 @@ TEST_CASE("a row's logits among many experts do not depend on the rows beside it
     CHECK(std::equal(one.begin(), one.end(), all.begin() + static_cast<std::ptrdiff_t>(row * 40)));
   }
 }
+
+TEST_CASE("a gate's products have the same bits however they are shared", "[unit]") {
+  std::size_t most = 0;
+  const parallel_for backwards = [&](std::size_t parts, const std::function<void(std::size_t)>& f) {
+    most = std::max(most, parts);
+    for (std::size_t i = parts; i-- > 0;) f(i);
+  };
+  for (const std::int64_t width : {100, 784})
+    for (const std::int64_t experts : {3, 15, 16, 100})
+      for (const bool bytes : {true, false}) {
+        const std::int64_t rows = 1000;
+        const auto x = bytes ? pixels(rows, width) : normal_tensor<float>({rows, width}, 1);
+        const auto w = normal_tensor<float>({experts, width}, 2);
+        const auto g = normal_tensor<float>({rows, experts}, 3);
+        std::vector<float> z[2], dw[2];
+        for (const int shared : {0, 1}) {
+          const parallel_for share = shared ? backwards : parallel_for(alone);
+          z[shared].resize(static_cast<std::size_t>(rows * experts));
+          dw[shared].resize(static_cast<std::size_t>(experts * width));
+          gate_product<float>(x, w.as<float>().data(), experts, z[shared].data(), share);
+          add_gate_gradient<float>(x, g.as<float>().data(), experts, dw[shared].data(), share);
+        }
+        INFO(experts << " experts, width " << width << (bytes ? ", bytes" : ""));
+        CHECK(z[0] == z[1]);
+        CHECK(dw[0] == dw[1]);
+      }
+  CHECK(most > 2);
+}
