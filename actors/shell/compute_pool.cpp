@@ -59,10 +59,10 @@ void compute_pool::share(std::size_t parts, const std::function<void(std::size_t
   };
   if (parts == 0) return;
   const auto all = std::make_shared<common>(work, parts);
-  const auto helpers = std::min(parts, std::max<std::size_t>(threads_.size(), 1)) - 1; // with the caller as many as the pool has
-                                                             // threads
-  for (std::size_t i = 0; i < helpers; ++i)
-    submit(std::make_shared<strand>(), {0, [all] { all->help(); }});
+  const auto helpers = std::min(parts, std::max<std::size_t>(threads_.size(), 1)) - 1; // with the caller as
+                                                                                       // many as the pool has
+                                                                                       // threads
+  for (std::size_t i = 0; i < helpers; ++i) submit(std::make_shared<strand>(), {0, [all] { all->help(); }});
   all->help();
   for (auto done = all->done.load(); done < parts; done = all->done.load()) all->done.wait(done);
 }
