@@ -54,38 +54,34 @@ struct logits_kernel {
   }
 };
 
-/// `width` columns of out [Experts, row_stride] += Σ of `Rows` rows in order; g [Rows] rows of `stride`
-/// numbers.
+/// out [Experts, width] += Σ of `Rows` rows in order; g [Rows] rows of `stride` numbers.
 template <class Vector, int Experts, int Rows>
-TROUPE_INLINE_KERNEL void add_outer(const float* x, std::int64_t row_stride, const float* g,
-                                    std::int64_t stride, std::int64_t width, float* out) {
+TROUPE_INLINE_KERNEL void add_outer(const float* x, const float* g, std::int64_t stride, std::int64_t width,
+                                    float* out) {
   std::int64_t i = 0;
   for (; i + lanes_of<Vector> <= width; i += lanes_of<Vector>) {
     Vector sum[Experts];
-    for (int e = 0; e < Experts; ++e) sum[e] = load<Vector>(out + e * row_stride + i);
+    for (int e = 0; e < Experts; ++e) sum[e] = load<Vector>(out + e * width + i);
     for (int t = 0; t < Rows; ++t) {
-      const Vector v = load<Vector>(x + t * row_stride + i);
+      const Vector v = load<Vector>(x + t * width + i);
       for (int e = 0; e < Experts; ++e) sum[e] = sum[e] + v * g[t * stride + e];
     }
-    for (int e = 0; e < Experts; ++e) store(out + e * row_stride + i, sum[e]);
+    for (int e = 0; e < Experts; ++e) store(out + e * width + i, sum[e]);
   }
   for (; i < width; ++i)
     for (int e = 0; e < Experts; ++e)
-      for (int t = 0; t < Rows; ++t) out[e * row_stride + i] += x[t * row_stride + i] * g[t * stride + e];
+      for (int t = 0; t < Rows; ++t) out[e * width + i] += x[t * width + i] * g[t * stride + e];
 }
 
 template <int Experts>
 struct weight_gradient_kernel {
   template <class Vector>
-  static TROUPE_INLINE_KERNEL void run(const float* x, const float* g, std::int64_t rows,
-                                       std::int64_t row_stride, std::int64_t width, float* out,
-                                       std::int64_t stride) {
+  static TROUPE_INLINE_KERNEL void run(const float* x, const float* g, std::int64_t rows, std::int64_t width,
+                                       float* out, std::int64_t stride) {
     std::int64_t t = 0;
     for (; t + rows_at_once <= rows; t += rows_at_once)
-      add_outer<Vector, Experts, rows_at_once>(x + t * row_stride, row_stride, g + t * stride, stride, width,
-                                               out);
-    for (; t < rows; ++t)
-      add_outer<Vector, Experts, 1>(x + t * row_stride, row_stride, g + t * stride, stride, width, out);
+      add_outer<Vector, Experts, rows_at_once>(x + t * width, g + t * stride, stride, width, out);
+    for (; t < rows; ++t) add_outer<Vector, Experts, 1>(x + t * width, g + t * stride, stride, width, out);
   }
 };
 
@@ -165,30 +161,25 @@ TROUPE_INLINE_KERNEL void add_pixel_outer(const std::uint8_t* x, std::int64_t ro
 template <int Experts>
 struct pixel_gradient_kernel {
   template <class Vector, int Rows>
-  static TROUPE_INLINE_KERNEL void add(const std::uint8_t* x, std::int64_t row_stride, const float* g,
-                                       std::int64_t width, float* out, std::int64_t out_stride,
+  static TROUPE_INLINE_KERNEL void add(const std::uint8_t* x, const float* g, std::int64_t width, float* out,
                                        std::int64_t stride) {
     const auto whole = width / pixels_at_once * pixels_at_once;
+    const auto row_width = (width + pixels_at_once - 1) / pixels_at_once * pixels_at_once;
     for (std::int64_t i = 0; i < whole; i += pixels_at_once)
-      add_pixel_outer<Vector, Experts, Rows>(x + i, row_stride, g, stride, out + i, out_stride);
-    if (whole == width) return;
+      add_pixel_outer<Vector, Experts, Rows>(x + i, width, g, stride, out + i, row_width);
+    if (whole == row_width) return;
     std::uint8_t ends[Rows][pixels_at_once];
-    for (int t = 0; t < Rows; ++t)
-      std::memcpy(ends[t], row_end(x + t * row_stride, width).bytes, pixels_at_once);
-    add_pixel_outer<Vector, Experts, Rows>(ends[0], pixels_at_once, g, stride, out + whole, out_stride);
+    for (int t = 0; t < Rows; ++t) std::memcpy(ends[t], row_end(x + t * width, width).bytes, pixels_at_once);
+    add_pixel_outer<Vector, Experts, Rows>(ends[0], pixels_at_once, g, stride, out + whole, row_width);
   }
 
-  /// `width` columns of rows that lie `row_stride` bytes apart.
   template <class Vector>
-  static TROUPE_INLINE_KERNEL void run(const std::uint8_t* x, std::int64_t row_stride, const float* g,
-                                       std::int64_t rows, std::int64_t width, float* out,
-                                       std::int64_t out_stride, std::int64_t stride) {
+  static TROUPE_INLINE_KERNEL void run(const std::uint8_t* x, const float* g, std::int64_t rows,
+                                       std::int64_t width, float* out, std::int64_t stride) {
     std::int64_t t = 0;
     for (; t + rows_at_once <= rows; t += rows_at_once)
-      add<Vector, rows_at_once>(x + t * row_stride, row_stride, g + t * stride, width, out, out_stride,
-                                stride);
-    for (; t < rows; ++t)
-      add<Vector, 1>(x + t * row_stride, row_stride, g + t * stride, width, out, out_stride, stride);
+      add<Vector, rows_at_once>(x + t * width, g + t * stride, width, out, stride);
+    for (; t < rows; ++t) add<Vector, 1>(x + t * width, g + t * stride, width, out, stride);
   }
 };
 
@@ -224,62 +215,39 @@ std::vector<Real> gradients_of_mean(const Real* g, std::int64_t rows, std::int64
   return out;
 }
 
-/// Rows of x·wᵀ, or columns of gᵀ·x, to be computed at the same time.
-pieces row_pieces(std::int64_t rows, std::int64_t width, std::int64_t experts) {
-  return {rows, rows_at_once, 2.0 * static_cast<double>(rows * width * experts)};
-}
-
-pieces column_pieces(std::int64_t rows, std::int64_t width, std::int64_t experts) {
-  return {width, pixels_at_once, 2.0 * static_cast<double>(rows * width * experts)};
-}
-
 void logits(const float* x, std::int64_t rows, std::int64_t width, const float* w, std::int64_t experts,
-            float* out, const parallel_for& share) {
-  row_pieces(rows, width, experts).for_each(share, [=](std::int64_t first, std::int64_t count) {
-    for_expert_blocks(experts, [=]<int N>(std::int64_t e) {
-      run_widest<logits_kernel<N>>(x + first * width, w + e * width, count, width, out + first * experts + e,
-                                   experts);
-    });
+            float* out) {
+  for_expert_blocks(experts, [&]<int N>(std::int64_t e) {
+    run_widest<logits_kernel<N>>(x, w + e * width, rows, width, out + e, experts);
   });
 }
 
 void logits(const std::uint8_t* x, std::int64_t rows, std::int64_t width, const float* w,
-            std::int64_t experts, float* out, const parallel_for& share) {
+            std::int64_t experts, float* out) {
   const auto row_width = padded(width);
   std::vector<float> weight(static_cast<std::size_t>(experts * row_width));
   for (std::int64_t e = 0; e < experts; ++e)
     for (std::int64_t i = 0; i < width; ++i) weight[e * row_width + unpacked_place(i)] = w[e * width + i];
   const auto mean_logits = logits_of_mean(w, experts, width);
-  const float* packed = weight.data();
-  const float* mean = mean_logits.data();
-  row_pieces(rows, width, experts).for_each(share, [=](std::int64_t first, std::int64_t count) {
-    for_expert_blocks(experts, [=]<int N>(std::int64_t e) {
-      run_widest<pixel_logits_kernel<N>>(x + first * width, packed + e * row_width, count, width, mean + e,
-                                         out + first * experts + e, experts);
-    });
+  for_expert_blocks(experts, [&]<int N>(std::int64_t e) {
+    run_widest<pixel_logits_kernel<N>>(x, static_cast<const float*>(weight.data()) + e * row_width, rows,
+                                       width, mean_logits.data() + e, out + e, experts);
   });
 }
 
 void weight_gradient(const float* x, std::int64_t rows, std::int64_t width, const float* g,
-                     std::int64_t experts, float* out, const parallel_for& share) {
-  column_pieces(rows, width, experts).for_each(share, [=](std::int64_t first, std::int64_t count) {
-    for_expert_blocks(experts, [=]<int N>(std::int64_t e) {
-      run_widest<weight_gradient_kernel<N>>(x + first, g + e, rows, width, count, out + e * width + first,
-                                            experts);
-    });
+                     std::int64_t experts, float* out) {
+  for_expert_blocks(experts, [&]<int N>(std::int64_t e) {
+    run_widest<weight_gradient_kernel<N>>(x, g + e, rows, width, out + e * width, experts);
   });
 }
 
 void weight_gradient(const std::uint8_t* x, std::int64_t rows, std::int64_t width, const float* g,
-                     std::int64_t experts, float* out, const parallel_for& share) {
+                     std::int64_t experts, float* out) {
   const auto row_width = padded(width);
   std::vector<float> sums(static_cast<std::size_t>(experts * row_width));
-  float* all = sums.data();
-  column_pieces(rows, width, experts).for_each(share, [=](std::int64_t first, std::int64_t count) {
-    for_expert_blocks(experts, [=]<int N>(std::int64_t e) {
-      run_widest<pixel_gradient_kernel<N>>(x + first, width, g + e, rows, count, all + e * row_width + first,
-                                           row_width, experts);
-    });
+  for_expert_blocks(experts, [&]<int N>(std::int64_t e) {
+    run_widest<pixel_gradient_kernel<N>>(x, g + e, rows, width, sums.data() + e * row_width, experts);
   });
   const auto mean = gradients_of_mean(g, rows, experts);
   for (std::int64_t e = 0; e < experts; ++e)
@@ -299,7 +267,7 @@ double number_of(double x) {
 
 template <class Input>
 void logits(const Input* x, std::int64_t rows, std::int64_t width, const double* w, std::int64_t experts,
-            double* out, const parallel_for&) {
+            double* out) {
   for (std::int64_t t = 0; t < rows; ++t)
     for (std::int64_t e = 0; e < experts; ++e) {
       double s[partials] = {};
@@ -311,7 +279,7 @@ void logits(const Input* x, std::int64_t rows, std::int64_t width, const double*
 
 template <class Input>
 void weight_gradient(const Input* x, std::int64_t rows, std::int64_t width, const double* g,
-                     std::int64_t experts, double* out, const parallel_for&) {
+                     std::int64_t experts, double* out) {
   for (std::int64_t t = 0; t < rows; ++t)
     for (std::int64_t e = 0; e < experts; ++e)
       for (std::int64_t i = 0; i < width; ++i)
@@ -332,17 +300,15 @@ void with_rows(const tensor& rows, F&& f) {
 } // namespace
 
 template <class Real>
-void gate_logits(const tensor& rows, const Real* weight, std::int64_t experts, Real* out,
-                 const parallel_for& share) {
-  with_rows<Real>(
-    rows, [&](const auto* x) { logits(x, rows.rows(), rows.row_elements(), weight, experts, out, share); });
+void gate_logits(const tensor& rows, const Real* weight, std::int64_t experts, Real* out) {
+  with_rows<Real>(rows,
+                  [&](const auto* x) { logits(x, rows.rows(), rows.row_elements(), weight, experts, out); });
 }
 
 template <class Real>
-void add_gate_weight_gradient(const tensor& rows, const Real* gradient, std::int64_t experts, Real* out,
-                              const parallel_for& share) {
+void add_gate_weight_gradient(const tensor& rows, const Real* gradient, std::int64_t experts, Real* out) {
   with_rows<Real>(rows, [&](const auto* x) {
-    weight_gradient(x, rows.rows(), rows.row_elements(), gradient, experts, out, share);
+    weight_gradient(x, rows.rows(), rows.row_elements(), gradient, experts, out);
   });
 }
 
@@ -356,9 +322,8 @@ void add_gate_input_gradient(const Real* gradient, const Real* weight, std::int6
 }
 
 #define TROUPE_INSTANTIATE(Real)                                                                             \
-  template void gate_logits(const tensor&, const Real*, std::int64_t, Real*, const parallel_for&);           \
-  template void add_gate_weight_gradient(const tensor&, const Real*, std::int64_t, Real*,                    \
-                                         const parallel_for&);                                               \
+  template void gate_logits(const tensor&, const Real*, std::int64_t, Real*);                                \
+  template void add_gate_weight_gradient(const tensor&, const Real*, std::int64_t, Real*);                   \
   template void add_gate_input_gradient(const Real*, const Real*, std::int64_t, std::int64_t, std::int64_t,  \
                                         Real*);
 TROUPE_INSTANTIATE(float)

@@ -1,7 +1,6 @@
 #pragma once
 
 #include "messages/tensor.hpp"
-#include "model/parallel.hpp"
 
 #include <cstdint>
 
@@ -15,13 +14,11 @@ namespace troupe {
 
 /// out [T, E] = x·wᵀ, w [E, width].
 template <class Real>
-void gate_logits(const tensor& rows, const Real* weight, std::int64_t experts, Real* out,
-                 const parallel_for& share = alone);
+void gate_logits(const tensor& rows, const Real* weight, std::int64_t experts, Real* out);
 
 /// out [E, width] += gᵀ·x, g [T, E].
 template <class Real>
-void add_gate_weight_gradient(const tensor& rows, const Real* gradient, std::int64_t experts, Real* out,
-                              const parallel_for& share = alone);
+void add_gate_weight_gradient(const tensor& rows, const Real* gradient, std::int64_t experts, Real* out);
 
 /// out [T, width] += g·w, experts ascending.
 template <class Real>

@@ -124,14 +124,14 @@ void add_wide_gradient(const tensor& rows, const Real* gradient, std::int64_t ex
 template <class Real>
 void gate_product(const tensor& rows, const Real* weight, std::int64_t experts, Real* out,
                   const parallel_for& share) {
-  experts < wide_gate_experts ? gate_logits(rows, weight, experts, out, share)
+  experts < wide_gate_experts ? gate_logits(rows, weight, experts, out)
                               : wide_product(rows, weight, experts, out, share);
 }
 
 template <class Real>
 void add_gate_gradient(const tensor& rows, const Real* gradient, std::int64_t experts, Real* out,
                        const parallel_for& share) {
-  experts < wide_gate_experts ? add_gate_weight_gradient(rows, gradient, experts, out, share)
+  experts < wide_gate_experts ? add_gate_weight_gradient(rows, gradient, experts, out)
                               : add_wide_gradient(rows, gradient, experts, out, share);
 }
 
