@@ -11,6 +11,7 @@ import names
 import readmes
 import sizes
 import test_names
+import test_patterns
 
 
 class Checks(unittest.TestCase):
@@ -88,6 +89,15 @@ class Checks(unittest.TestCase):
     def test_a_bracket_in_the_name_of_a_test_is_found(self):
         self.one(test_names.check, {"tests/a.cpp": 'TEST_CASE("in [0, 1)", "[unit]") {\n}\n'}, "in [0, 1)")
         self.assertEqual(self.problems(test_names.check, {"tests/a.cpp": 'TEST_CASE("a, b", "[unit]") {\n}\n'}), [])
+
+    def test_a_pattern_in_a_document_that_no_test_of_the_program_matches_is_found(self):
+        files = {"tests/a/CMakeLists.txt": "target_sources(troupe-tests-core PRIVATE a_test.cpp)\n"
+                                           "troupe_tests(troupe-tests-b SOURCES b_test.cpp LINK x)\n",
+                 "tests/a/a_test.cpp": 'TEST_CASE("one, two", "[unit]") {\n}\n',
+                 "tests/a/b_test.cpp": 'TEMPLATE_LIST_TEST_CASE("Three", "[unit]", all) {\n}\n'}
+        self.one(test_patterns.check, files | {"docs/p.md": '`troupe-tests-core "one*,three*"`\n'}, '"three*"')
+        self.assertEqual(self.problems(test_patterns.check, files | {
+            "docs/p.md": '`troupe-tests-core "*Two"`, `troupe-tests-b "three*"`, `troupe-tests-b`\n'}), [])
 
     def test_an_untidy_source_is_found(self):
         style = {".clang-format": "BasedOnStyle: LLVM\n"}

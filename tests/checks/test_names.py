@@ -4,7 +4,7 @@ import re
 
 import tree
 
-NAME = re.compile(r'^\s*(?:TEMPLATE_)?TEST_CASE\(\s*"((?:[^"\\]|\\.)*)"', re.MULTILINE)
+NAME = re.compile(r'^\s*(?:TEMPLATE_(?:LIST_)?)?TEST_CASE\(\s*"((?:[^"\\]|\\.)*)"', re.MULTILINE)
 
 
 def check(root):
