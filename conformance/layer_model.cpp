@@ -80,6 +80,9 @@ std::unique_ptr<expert_module> make_expert(const std::string& activation, const 
                                         : mlp_shape::activation_kind::relu;
   s.bias = names.size() == 4;
   if (s.hidden < 1 || s.in < 1) throw case_error("an expert has no width");
+  if (const auto width = need_numbers(in, "x", 2).shape[1]; width != s.in)
+    throw case_error("input '" + names.front() + "' takes rows of " + std::to_string(s.in)
+                     + " numbers, x has " + std::to_string(width));
   auto out = std::make_unique<mlp_expert<double>>(s, plain_sgd());
   std::vector<named_tensor> given;
   for (const auto& name : names) {

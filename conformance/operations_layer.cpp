@@ -24,7 +24,8 @@ values sgd(const options& o, const values& in) {
   for (std::int64_t i = 0; i <= steps; ++i) {
     model.run(i < steps);
     losses.push_back(model.loss());
-    if (i < steps) model.step(o.number("lr"), o.text("clip"), o.number("max_norm"));
+    if (i < steps)
+      model.step(o.number("lr"), o.text("clip"), o.text("clip") == "none" ? 0 : o.number("max_norm"));
   }
   return {{"losses", numbers({steps + 1}, losses)}};
 }

@@ -64,6 +64,27 @@ TEST_CASE("a right case passes and each wrong number is a miss", "[unit]") {
   CHECK(misses_of(file_of(changed(route_case, "\"gates\"", "\"weights\""))).size() == 1);
 }
 
+TEST_CASE("a training curve by hand holds, and inputs that do not fit are misses", "[unit]") {
+  // y = 2·relu(1·1) and L = y². One step at 0.1: W2 = 2 − 0.4, W1 = 1 − 0.8, y = 0.32.
+  const std::string sgd_case =
+    R"({"name": "s", "op": "sgd", "options": {"router": {"router": "softmax", "k": 1, "renormalise": true}, "activation": "relu",
+ "capacity": {"policy": "none"}, "losses": {}, "lr": 0.1, "steps": 1, "clip": "none"}, "tolerance": {"abs": 1e-12, "rel": 0},
+ "input": {"x": {"shape": [1, 1], "dtype": "f64", "data": [1]}, "Wg": {"shape": [1, 1], "dtype": "f64", "data": [0]},
+ "W1": {"shape": [1, 1, 1], "dtype": "f64", "data": [1]}, "W2": {"shape": [1, 1, 1], "dtype": "f64", "data": [2]}},
+ "expect": {"losses": {"shape": [2], "dtype": "f64", "data": [4, 0.1024]}}})";
+  CHECK(misses_of(file_of(sgd_case)).empty()); // what clip "none" does not use may be absent
+  CHECK(misses_of(file_of(changed(sgd_case, "0.1024", "0.1025"))).size() == 1);
+  CHECK(misses_of(file_of(changed(sgd_case, R"("clip": "none")", R"("clip": "global")")))[0].find("max_norm")
+        != std::string::npos);
+  auto wide = changed(sgd_case, R"("W1": {"shape": [1, 1, 1], "dtype": "f64", "data": [1]})",
+                      R"("W1": {"shape": [1, 1, 2], "dtype": "f64", "data": [1, 1]})");
+  wide = changed(wide, R"("W2": {"shape": [1, 1, 1], "dtype": "f64", "data": [2]})",
+                 R"("W2": {"shape": [1, 2, 1], "dtype": "f64", "data": [2, 2]})");
+  const auto misses = misses_of(file_of(wide));
+  REQUIRE(misses.size() == 1);
+  CHECK(misses[0].find("takes rows of 2 numbers, x has 1") != std::string::npos);
+}
+
 TEST_CASE("what is unknown, missing or malformed is a miss and never skipped", "[unit]") {
   const auto wrong = [](const std::string& from, const std::string& to, const std::string& said) {
     const auto misses = misses_of(file_of(changed(route_case, from, to)));
