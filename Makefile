@@ -7,6 +7,8 @@ SHELL := /bin/bash
 CMAKE_FLAGS ?=
 JOBS ?= $(shell nproc)
 BIN := build/release/bin
+# The same for `build` and `check`, so that neither configures anew after the other.
+RELEASE_FLAGS = -DTROUPE_BUILD_TESTS=ON -DTROUPE_CHECK_SANITIZED=ON $(CMAKE_FLAGS)
 
 help: ## show this
 	@echo "troupe: Mixture-of-Experts as a company of actors"
@@ -18,8 +20,8 @@ help: ## show this
 setup: ## install what is missing: Debian packages, CAF, Catch2, LibTorch
 	@scripts/setup
 
-build: setup ## build the programs into build/release/bin
-	@scripts/build release $(CMAKE_FLAGS)
+build: setup ## build the programs into build/release/bin (no tests)
+	@TARGET=programs scripts/build release $(RELEASE_FLAGS)
 
 demo: build ## set up, build, and train FashionMNIST over a head and two expert nodes
 	$(BIN)/troupe train --data fashion-mnist --nodes 2 --epochs 1
@@ -27,7 +29,7 @@ demo: build ## set up, build, and train FashionMNIST over a head and two expert 
 check: setup ## set up, build (also with ASan + UBSan and with TSan), and run every check and test
 	@scripts/build asan
 	@scripts/build tsan
-	@scripts/build release -DTROUPE_BUILD_TESTS=ON -DTROUPE_CHECK_SANITIZED=ON $(CMAKE_FLAGS)
+	@scripts/build release $(RELEASE_FLAGS)
 	@ctest --preset release --parallel $$(( $(JOBS) + 1 )) # some wait more than they compute
 
 check-asan-torch: setup ## build everything with ASan + UBSan, LibTorch's users too, and run the tests (slow)

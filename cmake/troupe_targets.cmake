@@ -21,9 +21,13 @@ function(troupe_library name)
   endif()
 endfunction()
 
+# What `make build` builds: all but the tests.
+add_custom_target(programs)
+
 # troupe_program(NAME SOURCES file... [LINK target...]): a program, built into bin/ and installed.
 function(troupe_program name)
   troupe_internal_program(${name} ${ARGN})
+  add_dependencies(programs ${name})
   install(TARGETS ${name} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 endfunction()
 
