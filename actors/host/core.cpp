@@ -1,5 +1,7 @@
 #include "actors/host/core.hpp"
 
+#include "actors/plan_check.hpp"
+
 #include <algorithm>
 #include <utility>
 
@@ -74,6 +76,8 @@ void host_core::settle_residents(const plan& p, outbox& out) {
 
 void host_core::receive(const plan& p, outbox& out) {
   if (!term_holds(p.term)) return;
+  if (auto defect = defect_of(p, settings_.experts))
+    return out.send(coordinator_address(), refusal{{p.term, p.step, 0, 0}, *defect});
   // Plans may overtake each other, but a plan proves that all are done with the steps two before it.
   if (!steps_.empty() && p.step + 2 <= steps_.rbegin()->first) return;
   std::erase_if(steps_, [&](auto& s) { return s.first + 2 <= p.step; });

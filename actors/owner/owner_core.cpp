@@ -1,5 +1,7 @@
 #include "actors/owner/owner_core.hpp"
 
+#include "actors/plan_check.hpp"
+
 #include <algorithm>
 #include <cmath>
 
@@ -19,11 +21,14 @@ owner_core::step_state* owner_core::find(std::uint64_t step) {
 
 void owner_core::receive(const plan& p, outbox& out) {
   if (!term_holds(p.term)) return;
+  const auto expert = !settings_.owner.is_dense();
+  if (auto defect = defect_of(p, expert ? settings_.index + std::size_t{1} : 0))
+    return out.send(coordinator_address(), refusal{{p.term, p.step, 0, settings_.owner.layer}, *defect});
   if (p.step >= 2) {
     std::erase_if(steps_, [&](auto& s) { return s.first + 2 <= p.step && s.second->done; });
     forget_before(p.step - 1);
   }
-  if (!settings_.owner.is_dense() && p.placement[settings_.index] != settings_.node) {
+  if (expert && p.placement[settings_.index] != settings_.node) {
     if (p.step < leaves_at_) { // plans may overtake each other
       leaves_at_ = p.step;
       leaves_to_ = p.placement[settings_.index];
@@ -45,7 +50,7 @@ void owner_core::receive(const plan& p, outbox& out) {
   }
   auto step = new_step(p);
   step->permission = p;
-  step->lanes.resize(p.microbatches.empty() ? 0 : p.microbatches.back().lane + 1);
+  step->lanes.resize(p.microbatches.back().lane + 1);
   steps_.emplace(p.step, std::move(step));
   if (!awaiting_state_ && p.step == version_) open_current(out);
 }
@@ -163,6 +168,9 @@ void owner_core::receive(const owner_state& s, outbox& out) {
   // A state that comes late, from an earlier stay on this node, has no plan here. One that is early comes
   // again.
   if (awaiting_state_ && find(s.version) == nullptr) return;
+  // A newer state than this owner has is for its successor here, which is not born yet: to acknowledge it
+  // would be to keep it from him.
+  if (!awaiting_state_ && version_ < s.version) return;
   out.send(coordinator_address(), state_received{settings_.term, settings_.owner, s.version, s.from});
   if (!awaiting_state_) return; // a repeat
   if (auto loaded = parameters_.load(s.state); !loaded) {

@@ -1,13 +1,18 @@
 #include "actors/router/core.hpp"
 
+#include "actors/plan_check.hpp"
+#include "actors/refusals.hpp"
+
 #include <algorithm>
+#include <string>
 #include <utility>
 
 namespace troupe {
 
 namespace {
 
-constexpr std::size_t refusals_kept_max = 64;
+/// Of the same work for the same reason: more would not help.
+constexpr std::uint32_t refusals_max = 3;
 
 std::uint64_t payload_bytes(const message& m) {
   if (auto* d = std::get_if<dispatch>(&m)) return d->rows.bytes() + d->indices.bytes();
@@ -38,6 +43,8 @@ router_core::micro* router_core::find(std::uint64_t step, std::uint32_t microbat
 
 void router_core::receive(const plan& p, outbox& out) {
   if (!term_holds(p.term)) return;
+  if (auto defect = defect_of(p, std::size_t{trunk_.layers()} * settings_.experts))
+    return out.send(coordinator_address(), refusal{{p.term, p.step, 0, 0}, *defect});
   std::erase_if(steps_, [&](auto& s) { return s.first + 2 <= p.step; });
   if (p.step < step_) { // the optimizer misses our report
     auto s = steps_.find(p.step);
@@ -354,9 +361,17 @@ void router_core::finish_step(step_state& s, outbox& out) {
   advance(out);
 }
 
-void router_core::receive(const refusal& m, outbox&) {
-  if (refusals_.size() == refusals_kept_max) refusals_.erase(refusals_.begin());
-  refusals_.push_back(m);
+void router_core::receive(const refusal& m, outbox& out) {
+  if (!term_holds(m.id.term) || came_late(m.reason)) return;
+  if (find(m.id.step, m.id.microbatch) == nullptr || m.id.layer >= trunk_.layers()) return;
+  auto& known = steps_.at(m.id.step).refused[m.id];
+  if (known.reason != m.reason) known = {m.reason, 0};
+  if (++known.times != refusals_max) return;
+  out.send(coordinator_address(),
+           refusal{m.id, "[router] work of step " + std::to_string(m.id.step) + ", microbatch "
+                           + std::to_string(m.id.microbatch) + ", layer " + std::to_string(m.id.layer)
+                           + ": got refused " + std::to_string(known.times)
+                           + " times, limit once: " + m.reason + "; please report this"});
 }
 
 // -- time ---------------------------------------------------------------------

@@ -11,6 +11,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <string>
 #include <vector>
 
 namespace troupe {
@@ -42,15 +43,15 @@ public:
   void receive(const combine& m, outbox& out);
   void receive(const input_gradient& m, outbox& out);
   void receive(const dense_parameters& m, outbox& out);
+
+  /// Work that is refused again and again, for a reason that does not pass, ends the run: the coordinator is
+  /// told.
   void receive(const refusal& m, outbox& out);
+
   void finished(std::uint64_t job, outbox& out);
 
   /// Sends again what has waited too long for its answer.
   void tick(outbox& out);
-
-  /// Refusals seen so far, newest last: old terms and wrong versions are normal after faults, anything else
-  /// is not.
-  const std::vector<refusal>& refusals() const noexcept { return refusals_; }
 
 private:
   enum class progress : std::uint8_t {
@@ -89,6 +90,11 @@ private:
     std::uint64_t bytes_copied = 0;
   };
 
+  struct refused_work {
+    std::string reason;
+    std::uint32_t times = 0;
+  };
+
   struct step_state {
     plan permission;
     std::vector<std::unique_ptr<micro>> micros; ///< this replica's, ascending
@@ -97,7 +103,8 @@ private:
     std::vector<pending> unconfirmed; ///< gradients that get no answer: kept until plan(step + 2)
     std::map<std::uint32_t, tensor> lane_sums;
     std::map<std::uint32_t, std::uint32_t> next_in_lane;
-    std::vector<pending> lane_gradients; ///< until the dense owner has moved on
+    std::vector<pending> lane_gradients;     ///< until the dense owner has moved on
+    std::map<work_id, refused_work> refused; ///< at most one entry per microbatch and layer
     std::optional<replica_report> report;
   };
 
@@ -141,7 +148,6 @@ private:
   std::map<std::uint64_t, running> jobs_;
   std::uint64_t last_job_ = 0;
   double idle_since_us_ = 0;
-  std::vector<refusal> refusals_;
 };
 
 } // namespace troupe

@@ -1,8 +1,11 @@
 #include "actors/router/dispatch_plan.hpp"
 
+#include "model/run_failure.hpp"
+
 #include <algorithm>
 #include <cstring>
 #include <map>
+#include <string>
 
 namespace troupe {
 
@@ -20,8 +23,13 @@ struct sorted_pairs {
 sorted_pairs sort_by_expert(const tensor& experts, std::size_t count, std::span<std::int32_t> positions) {
   const auto chosen = experts.as<std::int32_t>();
   sorted_pairs result{std::vector<std::uint32_t>(count + 1), {}};
-  for (auto e : chosen)
+  for (auto e : chosen) {
+    if (e >= static_cast<std::int64_t>(count))
+      throw run_failure({error_code::malformed, "[router] expert in the router's result: got "
+                                                  + std::to_string(e) + ", limit " + std::to_string(count)
+                                                  + " experts"});
     if (e >= 0) ++result.offsets[static_cast<std::size_t>(e) + 1];
+  }
   for (std::size_t e = 0; e < count; ++e) result.offsets[e + 1] += result.offsets[e];
   result.pairs.resize(result.offsets[count]);
   std::vector<std::uint32_t> next(result.offsets.begin(), result.offsets.end() - 1);

@@ -29,7 +29,8 @@ struct dispatch_plan {
 /// Sorts (token, slot) pairs by expert, stably, in O(T·k + E), and groups the experts by node.
 /// `experts` [T, k] i32, -1 for unused slots. `placement`: node of each expert of the layer.
 /// A node gets all rows as they are if it needs nearly all of them or lies in this process (`local`): then no
-/// row is copied here.
+/// row is copied here. Throws `run_failure` if `experts` names one that does not exist: routers may come from
+/// outside.
 dispatch_plan plan_dispatch(const tensor& experts, std::uint16_t layer, std::span<const node_id> placement,
                             node_id local);
 

@@ -61,6 +61,7 @@ private:
     return t.dense.template as<Real>().data() + offset;
   }
 
+  void check_experts(std::span<const std::int32_t> experts) const;
   void check_ids(std::span<const std::int64_t> ids, std::int64_t limit, const char* what) const;
   tensor selected_inputs(const tape_type& t) const;
   void compute_logits(tape_type& t) const;
@@ -90,6 +91,16 @@ void classifier_trunk<Real>::check_ids(std::span<const std::int64_t> ids, std::i
       throw run_failure({error_code::malformed, std::string("[trunk] ") + what + " of row "
                                                   + std::to_string(i) + ": got " + std::to_string(ids[i])
                                                   + ", limit 0 to " + std::to_string(limit - 1)});
+}
+
+/// The rule may come from outside.
+template <class Real>
+void classifier_trunk<Real>::check_experts(std::span<const std::int32_t> experts) const {
+  for (auto e : experts)
+    if (e >= parts_.experts)
+      throw run_failure({error_code::malformed, "[router] expert in the router's result: got "
+                                                  + std::to_string(e) + ", limit "
+                                                  + std::to_string(parts_.experts) + " experts"});
 }
 
 template <class Real>
@@ -181,6 +192,7 @@ void classifier_trunk<Real>::route(tape_type& t) const {
     in.draws = t.draws;
   }
   t.chosen = rule_.route(in);
+  check_experts(t.chosen.experts);
 }
 
 template <class Real>

@@ -99,3 +99,12 @@ TEST_CASE("an evaluation moves the dense part's version and nothing else", "[uni
   CHECK((f.core.version() == 1 && f.module.state() == initial_state(42, dense_id)));
   CHECK(sent<dense_parameters>(out).size() == 2);
 }
+
+TEST_CASE("the dense part refuses a plan without microbatches", "[unit]") {
+  fixture f;
+  const auto out = give(f.core, make_plan(0, {}, {1}));
+  const auto lines = sent_to<refusal>(out, coordinator_address());
+  REQUIRE(lines.size() == 1);
+  CHECK(lines[0].reason == "[plan 0] microbatches: got 0, limit at least 1");
+  CHECK(sent<dense_parameters>(give(f.core, two_lanes(0))).size() == 2);
+}

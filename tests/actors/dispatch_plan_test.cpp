@@ -1,5 +1,6 @@
 #include "actors/router/dispatch_plan.hpp"
 
+#include "model/run_failure.hpp"
 #include "simulation/mixing.hpp"
 #include "tests/actors/support.hpp"
 
@@ -120,4 +121,15 @@ TEST_CASE("a bundle in the same process shares the rows' memory", "[unit]") {
   const auto rows = tensor::of<float>({3, 1}, std::vector<float>{1, 2, 3});
   CHECK(pack_rows(rows, layout.bundles[0]).data().data() == rows.data().data());
   CHECK(pack_rows(rows, layout.bundles[1]).data().data() != rows.data().data());
+}
+
+TEST_CASE("an expert that does not exist is named, not looked up", "[unit]") {
+  const auto experts = tensor::of<std::int32_t>({2, 1}, std::vector<std::int32_t>{0, 3});
+  const std::vector<node_id> placement{1, 1, 2};
+  try {
+    plan_dispatch(experts, 0, placement, 99);
+    FAIL("it was taken");
+  } catch (const run_failure& failure) {
+    CHECK(failure.reason().text == "[router] expert in the router's result: got 3, limit 3 experts");
+  }
 }

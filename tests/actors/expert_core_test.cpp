@@ -230,6 +230,40 @@ TEST_CASE("a state of an earlier stay on the node is not taken", "[unit]") {
   CHECK(f.core.awaiting_state());
 }
 
+TEST_CASE("an expert that has left does not acknowledge a state that is for its successor here", "[unit]") {
+  fixture f;
+  give(f.core, three(0));
+  give(f.core, three(1, 3)); // moves to node 3 after step 0
+  for (auto m : {0u, 1u, 2u}) give_and_run(f.core, forward(0, m));
+  for (auto m : {0u, 1u, 2u}) give_and_run(f.core, backward(0, m));
+  give(f.core, state_received{term, me, 1, 1});
+  // It is to come back with plan 5; the node has no other experts, so that it may have missed plans 2 to 4.
+  const owner_state back{term, me, 5, 1, 3, bytes_of(word{99})};
+  CHECK(give(f.core, back).empty());
+  CHECK(f.module.state() == after_one_step());
+  fixture successor(false);
+  CHECK(give(successor.core, back).empty()); // early, comes again
+  give(successor.core, three(5));
+  CHECK(sent<state_received>(give(successor.core, back)).size() == 1);
+  CHECK(successor.module.state() == 99);
+}
+
+TEST_CASE("an expert refuses a plan that does not say where it lives, or what there is to do", "[unit]") {
+  fixture f;
+  const auto refused = [&](const plan& p, const std::string& why) {
+    const auto out = give(f.core, p);
+    REQUIRE(out.messages.size() == 1);
+    const auto lines = sent_to<refusal>(out, coordinator_address());
+    REQUIRE(lines.size() == 1);
+    CHECK(lines[0].reason == why);
+  };
+  refused(make_plan(0, {0, 0, 1}, {}), "[plan 0] placement: got 0 experts, limit at least 2");
+  refused(make_plan(0, {0, 0, 1}, {1}), "[plan 0] placement: got 1 experts, limit at least 2");
+  refused(make_plan(0, {}, {2, 1}), "[plan 0] microbatches: got 0, limit at least 1");
+  give(f.core, three(0));
+  CHECK(sent<expert_output>(give_and_run(f.core, forward(0, 0))).size() == 1);
+}
+
 TEST_CASE("a state of the wrong size is reported and not taken", "[unit]") {
   fixture f(false);
   give(f.core, three(6));

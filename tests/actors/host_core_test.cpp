@@ -180,3 +180,12 @@ TEST_CASE("an expert's refusal goes to the router that asked, and the bundle is 
   CHECK(sent_to<refusal>(give(host, refusal{{term, 0, 0, 0}, "no"}), router_address(0)).size() == 1);
   CHECK(host.under_way() == 0);
 }
+
+TEST_CASE("a host refuses a plan with fewer experts than a layer has", "[unit]") {
+  auto host = make_host();
+  const auto out = give(host, at(0, {1, 2}));
+  CHECK(out.experts.empty());
+  const auto lines = sent_to<refusal>(out, coordinator_address());
+  REQUIRE(lines.size() == 1);
+  CHECK(lines[0].reason == "[plan 0] placement: got 2 experts, limit at least 3");
+}

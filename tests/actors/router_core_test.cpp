@@ -267,3 +267,45 @@ TEST_CASE("with two layers the upper one's input gradients come before the lower
   CHECK((lower[0].id.layer == 0 && !lower[0].input_wanted));
   CHECK(sent<dense_gradient>(out).size() == 1);
 }
+
+TEST_CASE("work that is refused for ever ends the run with the reason", "[unit]") {
+  fixture f;
+  give(f.core, step(0));
+  give(f.core, parameters(0));
+  give_and_run(f.core, f.rows(0, 0));
+  const refusal other{{term, 0, 0, 0}, "[host] the bundle names other experts than the plan"};
+  const refusal shape{{term, 0, 0, 0}, "[expert] gradient of another shape than its forward pass"};
+  CHECK(give(f.core, other).empty());
+  CHECK(give(f.core, other).empty());
+  CHECK(give(f.core, shape).empty()); // for another reason: counted from the start
+  CHECK(give(f.core, other).empty());
+  CHECK(give(f.core, other).empty());
+  const auto reports = sent_to<refusal>(give(f.core, other), coordinator_address());
+  REQUIRE(reports.size() == 1);
+  CHECK(reports[0].id.term == term);
+  CHECK(reports[0].reason
+        == "[router] work of step 0, microbatch 0, layer 0: got refused 3 times, limit once: " + other.reason
+             + "; please report this");
+  CHECK(give(f.core, other).empty()); // said once
+}
+
+TEST_CASE("refusals of what came late, or of nobody's work, end nothing", "[unit]") {
+  fixture f;
+  give(f.core, step(0));
+  give(f.core, parameters(0));
+  give_and_run(f.core, f.rows(0, 0));
+  const std::string permanent = "[expert] no such microbatch in the plan";
+  for (const auto& m :
+       {refusal{{term, 0, 0, 0}, "[host] old term"}, refusal{{term, 0, 0, 0}, "[host] the step is over"},
+        refusal{{term, 0, 0, 0}, "[expert] wrong version: no such work at this expert"},
+        refusal{{old_term, 0, 0, 0}, permanent}, refusal{{term, 7, 0, 0}, permanent},
+        refusal{{term, 0, 9, 0}, permanent}, refusal{{term, 0, 0, 1}, permanent}})
+    for (int i = 0; i < 10; ++i) CHECK(give(f.core, m).empty());
+}
+
+TEST_CASE("a router refuses a plan that does not place every expert", "[unit]") {
+  fixture f;
+  const auto lines = sent_to<refusal>(give(f.core, make_plan(0, {0}, {1, 1, 2})), coordinator_address());
+  REQUIRE(lines.size() == 1);
+  CHECK(lines[0].reason == "[plan 0] placement: got 3 experts, limit at least 4");
+}
