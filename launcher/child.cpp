@@ -145,13 +145,18 @@ void child::send(int signal) {
 }
 
 bool child::collect() {
+  if (pid_ <= 0 || !running()) return false;
   int raw = 0;
-  if (pid_ <= 0 || !running() || ::waitpid(pid_, &raw, WNOHANG) != pid_) return false;
-  status_ = WIFSIGNALED(raw) ? exit_status{0, WTERMSIG(raw)} : exit_status{WEXITSTATUS(raw), 0};
-  return true;
+  const auto which = ::waitpid(pid_, &raw, WNOHANG);
+  if (which < 0 && errno == ECHILD) // the kernel has, where SIGCHLD is ignored
+    status_ = exit_status{0, 0, false};
+  else if (which == pid_)
+    status_ = WIFSIGNALED(raw) ? exit_status{0, WTERMSIG(raw)} : exit_status{WEXITSTATUS(raw), 0};
+  return !running();
 }
 
 std::string exit_status::text() const {
+  if (!known) return "ended, and nobody knows how";
   if (signal != 0) return "was killed by signal " + std::to_string(signal) + " (" + ::strsignal(signal) + ")";
   return "exited with code " + std::to_string(code);
 }

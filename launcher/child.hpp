@@ -15,9 +15,10 @@ namespace troupe::launcher {
 /// How a process ended.
 struct exit_status {
   int code = 0;
-  int signal = 0; ///< 0: it exited by itself
+  int signal = 0;    ///< 0: it exited by itself
+  bool known = true; ///< false: somebody else collected it
 
-  bool success() const { return code == 0 && signal == 0; }
+  bool success() const { return known && code == 0 && signal == 0; }
   /// "was killed by signal 9 (Killed)" or "exited with code 3".
   std::string text() const;
 };

@@ -29,6 +29,7 @@ sigset_t handled_signals() {
 } // namespace
 
 supervisor::supervisor() {
+  ::signal(SIGCHLD, SIG_DFL); // whoever started us may ignore it: then nobody could collect our children
   const auto set = handled_signals();
   ::sigprocmask(SIG_BLOCK, &set, &previous_mask_);
   signals_ = ::signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);

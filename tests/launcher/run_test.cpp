@@ -53,6 +53,15 @@ TEST_CASE("a run prints its steps, its result and the load of the experts", "[pr
   CHECK(has_line(output, "       1         2,500   12.5%  ########......................"));
 }
 
+TEST_CASE("a run ends although whoever started it ignores the end of children", "[process]") {
+  auto words = with_fake_node({"train", "--nodes", "1"});
+  words.insert(words.begin(), {"env", "--ignore-signal=CHLD"});
+  const auto result = run(words, patience);
+  CHECK_FALSE(result.timed_out);
+  CHECK(result.status == exit_status{0, 0});
+  CHECK(has_line(result.output, "Test accuracy: 0.8431 (10,000 rows, loss 0.4432)"));
+}
+
 TEST_CASE("the log interval decides which steps are printed", "[process]") {
   const auto count = [](const finished_process& result) {
     const auto lines = lines_of(result.output);
