@@ -5,9 +5,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <atomic>
 #include <cerrno>
 #include <cstring>
+#include <random>
 #include <string>
 #include <utility>
 
@@ -143,9 +143,9 @@ expected<void> sync_directory(const std::filesystem::path& path) {
 }
 
 std::filesystem::path temporary_beside(const std::filesystem::path& path) {
-  static std::atomic<unsigned> counter = 0;
+  std::random_device device;
   auto result = path;
-  result += ".tmp-" + std::to_string(::getpid()) + "-" + std::to_string(counter++);
+  result += ".tmp-" + std::to_string((std::uint64_t{device()} << 32U) | device());
   return result;
 }
 

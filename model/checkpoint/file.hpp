@@ -58,7 +58,8 @@ expected<void> write_file_atomically(const std::filesystem::path& path, std::str
 /// Flushes a directory's entries to the disk.
 expected<void> sync_directory(const std::filesystem::path& path);
 
-/// A name beside `path` that no other process or thread uses: `path` + ".tmp-<process>-<count>".
+/// A name beside `path` that nobody uses or has left behind: `path` + ".tmp-<random>". Process ids would not
+/// do: in containers every run has the same.
 std::filesystem::path temporary_beside(const std::filesystem::path& path);
 
 } // namespace troupe

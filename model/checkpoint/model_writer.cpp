@@ -5,6 +5,7 @@
 
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -149,8 +150,9 @@ expected<std::string> write_model(const std::filesystem::path& directory, const 
   const auto path = resolved(directory);
   const auto fresh = temporary_beside(path);
   std::error_code problem;
-  fs::create_directories(fresh, problem);
-  if (problem) return unavailable(fresh, "cannot create", problem.value());
+  fs::create_directories(path.parent_path(), problem);
+  if (problem) return unavailable(path.parent_path(), "cannot create", problem.value());
+  if (::mkdir(fresh.c_str(), 0777) != 0) return unavailable(fresh, "cannot create", errno);
   auto digest = fill(fresh, config, updates, owners);
   if (digest)
     if (auto ok = exchange(fresh, path); !ok) digest = tl::unexpected(ok.error());

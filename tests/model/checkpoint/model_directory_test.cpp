@@ -1,5 +1,6 @@
 #include "model/checkpoint/model_directory.hpp"
 
+#include "model/checkpoint/file.hpp"
 #include "model/checkpoint/safetensors.hpp"
 #include "model/random.hpp"
 #include "model/sha256.hpp"
@@ -14,6 +15,8 @@
 #include <set>
 #include <string>
 #include <vector>
+
+#include <unistd.h>
 
 using namespace troupe;
 using namespace troupe::test;
@@ -319,6 +322,24 @@ TEST_CASE("saving touches nothing that is not a model", "[unit]") {
   CHECK_THAT(refused(directory / "model").text, ContainsSubstring("damaged model"));
   CHECK(read_file(directory / "home/thesis.tex") == "ten years of work");
   CHECK(entries_of(directory.path()) == std::set<std::string>{"home", "model"});
+}
+
+TEST_CASE("what a killed save of the same process id has left behind is in nobody's way", "[unit]") {
+  temporary_directory directory;
+  std::set<std::string> left;
+  for (int count = 0; count < 100; ++count) {
+    const auto end = ".tmp-" + std::to_string(::getpid()) + "-" + std::to_string(count);
+    fs::create_directory(directory / ("model" + end));
+    directory.write("model" + end + "/dense-0.safetensors", "half");
+    directory.write("file" + end, "half");
+    left.insert({"model" + end, "file" + end});
+  }
+  saved(directory / "model");
+  CHECK(same(load(directory / "model").value(), model_of(1)));
+  REQUIRE(write_file_atomically(directory / "file", "whole"));
+  CHECK(read_file(directory / "file") == "whole");
+  left.insert({"model", "file"});
+  CHECK(entries_of(directory.path()) == left); // it may belong to a save on another machine
 }
 
 TEST_CASE("an incomplete model is not written", "[unit]") {
