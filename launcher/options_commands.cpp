@@ -37,7 +37,7 @@ void add_options(CLI::App& command, eval_options& options) {
              "write the outputs of each test row there (safetensors)");
   option_group run(command, "Run");
   run.number("--nodes", options.run.nodes,
-             "expert nodes to start on this machine; 0: everything in one process");
+             "expert nodes to start on this machine, 64 at most; 0: everything in one process");
   run.number("--compute-threads", options.run.compute_threads,
              "compute threads per process; 0: by cores and nodes");
   run.text("--node-program", options.node_program, "PATH", node_program_meaning);
@@ -112,7 +112,8 @@ void add_status_options(CLI::App& command, query_options& options) {
 
 void add_drain_options(CLI::App& command, query_options& options) {
   option_group group(command, "Options");
-  group.text("node", options.node, "NODE", "name of the node, as `troupe status` shows it")->required();
+  group.text("node", options.node, "NODE", "name or number of the node, as `troupe status` shows them")
+    ->required();
   group.text("--head", options.head, "HOST:PORT", "where the head listens")->required();
   group.text("--node-program", options.node_program, "PATH", node_program_meaning);
   command.footer(
@@ -128,6 +129,10 @@ expected<void> finish(eval_options& options) {
 expected<void> finish(node_options& options) {
   if (options.name.empty())
     return fail(error_code::usage, "--name: got an empty name, limit one letter or more");
+  if (options.name.find_first_not_of("0123456789") == std::string::npos)
+    return fail(error_code::usage,
+                "--name: got " + options.name
+                  + ", limit a name that is no number, since `troupe drain` takes a node's number too");
   if (auto ok = check_address("--join", options.join); !ok) return ok;
   if (const auto where = parse_address("--join", options.join);
       where && !where->loopback() && !options.insecure)

@@ -83,7 +83,8 @@ void add_run_options(CLI::App& command, train_options& options) {
   option_group group(command, "Run (changes the time it takes, never the weights)");
   group.number(
     "--nodes", options.run.nodes,
-    "expert nodes to start on this machine; 0: everything in one process, or wait for one that joins");
+    "expert nodes to start on this machine, 64 at most (others can join from elsewhere: --listen); 0: "
+    "everything in one process, or wait for one that joins");
   group.text("--listen", options.listen, "HOST:PORT",
              "let nodes on other machines join here (`troupe node --join`)");
   group.toggle("--insecure", options.insecure,

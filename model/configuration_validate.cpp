@@ -18,6 +18,8 @@ constexpr std::uint64_t slots_max = (std::uint64_t{1} << 31) - 1;
 constexpr std::uint64_t steps_max = std::uint64_t{1} << 48;
 constexpr std::int64_t width_max = std::int64_t{1} << 20;
 constexpr std::uint32_t threads_max = 1024;
+constexpr std::uint32_t local_nodes_max = 64; // each a process with its own LibTorch, all on the cores of one
+                                              // machine
 
 template <class Map>
 std::vector<std::string> with_names(std::vector<std::string> names, const Map& more) {
@@ -127,7 +129,8 @@ expected<void> validate(const configuration& config, const extensions& more) {
 expected<void> validate(const configuration& config, const run_options& options, const extensions& more) {
   checks check;
   check_all(check, config, more);
-  check.range("--nodes", options.nodes, 0, limits{}.nodes_max);
+  check.range("--nodes", options.nodes, 0, local_nodes_max,
+              "more can join from other machines: --listen here, `troupe node --join` there");
   check.range("--data-parallel-size", options.data_parallel_size, 1, limits{}.microbatches_max);
   check.require(options.data_parallel_size <= config.schedule.lanes, "--data-parallel-size",
                 std::to_string(options.data_parallel_size),

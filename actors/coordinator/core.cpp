@@ -51,12 +51,16 @@ void coordinator_core::start_alone(outbox& out) {
 
 namespace {
 
+bool is_digit(char c) {
+  return c >= '0' && c <= '9';
+}
+
 /// Names are shown on terminals and typed into commands.
 bool is_name(const std::string& text) {
   constexpr std::size_t length_max = 128;
   const auto plain = [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_'
-           || c == '.' || c == ':';
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || is_digit(c) || c == '-' || c == '_' || c == '.'
+           || c == ':';
   };
   return text.size() <= length_max && std::ranges::all_of(text, plain);
 }
@@ -86,8 +90,12 @@ expected<void> coordinator_core::admissible(const join_request& m) const {
                   + "); use the same build, library versions and instruction set on both machines");
   if (settings_.nodes_expected == 0)
     return fail(error_code::usage,
-                "[join] nodes: this run keeps its experts in one process; start it with --nodes or "
-                "--expect-nodes of at least 1");
+                "[join] nodes: this run keeps its experts in one process; start it with --nodes of at "
+                "least 1, or with --listen");
+  if (!m.name.empty() && std::ranges::all_of(m.name, is_digit))
+    return fail(error_code::malformed, "[join] name of the node: got " + m.name.substr(0, 16)
+                                         + ", limit a name that is no number, since nodes have numbers "
+                                           "besides; choose another with --name");
   if (!is_name(m.name))
     return fail(error_code::malformed,
                 "[join] name of the node: got " + std::to_string(m.name.size())
@@ -107,10 +115,12 @@ expected<void> coordinator_core::admissible(const join_request& m) const {
 expected<welcome> coordinator_core::join(const join_request& m, std::string place) {
   if (auto ok = admissible(m); !ok) return tl::unexpected(ok.error());
   const auto id = next_node_++;
-  const auto taken = std::ranges::any_of(
-    nodes_, [&](auto& n) { return n.second.name == m.name && !is_gone(n.second); });
-  auto& n = nodes_[id] = {id, m.name.empty() || taken ? "node-" + std::to_string(id) : m.name,
-                          std::move(place), m.compute_threads, node_state::joining};
+  const auto taken = [&](const std::string& name) {
+    return std::ranges::any_of(nodes_, [&](auto& n) { return n.second.name == name && !is_gone(n.second); });
+  };
+  auto name = m.name.empty() || taken(m.name) ? "node-" + std::to_string(id) : m.name;
+  while (taken(name)) name += "-" + std::to_string(id); // ends: there are at most `nodes_max` names
+  auto& n = nodes_[id] = {id, std::move(name), std::move(place), m.compute_threads, node_state::joining};
   note(n, "");
   return welcome{settings_.term, id, settings_.run_id, settings_.configuration};
 }
@@ -160,9 +170,12 @@ void coordinator_core::receive(const placement_settled& m, outbox& out) {
 }
 
 expected<node_id> coordinator_core::drain(const std::string& node, outbox& out) {
-  auto i = std::ranges::find_if(nodes_, [&](auto& n) {
-    return n.second.state == node_state::active && (n.second.name == node || std::to_string(n.first) == node);
-  });
+  const auto find_active = [&](auto meant) {
+    return std::ranges::find_if(
+      nodes_, [&](auto& n) { return n.second.state == node_state::active && meant(n.second); });
+  };
+  auto i = find_active([&](const node_record& n) { return n.name == node; });
+  if (i == nodes_.end()) i = find_active([&](const node_record& n) { return std::to_string(n.id) == node; });
   if (i == nodes_.end())
     return fail(error_code::not_found,
                 "[drain] node: no active node is called " + node + "; see troupe status");

@@ -99,6 +99,23 @@ TEST_CASE("names stay unique among those who are there", "[unit]") {
   CHECK(core.nodes().at(2).name != "a");
 }
 
+TEST_CASE("a name is never another node's number, nor one that was made up for another", "[unit]") {
+  coordinator_core core(settings(3));
+  const auto number = core.join(request("1"), "here");
+  REQUIRE_FALSE(number);
+  CHECK_THAT(number.error().text,
+             ContainsSubstring("name of the node: got 1,") && ContainsSubstring("--name"));
+  outbox out;
+  for (const auto& name : {"node-2", "", ""}) {
+    const auto w = core.join(request(name), "here");
+    REQUIRE(w);
+    core.receive(ready{term, w->node}, out);
+  }
+  CHECK(core.nodes().at(2).name != "node-2");
+  CHECK(core.drain("node-2", out).value() == 1); // the name, not the number
+  CHECK(core.drain("2", out).value() == 2);
+}
+
 TEST_CASE("a name that a terminal or a command could stumble over is refused", "[unit]") {
   coordinator_core core(settings(2));
   for (const auto& bad : {std::string("two words"), std::string("\x1b[2J"), std::string("\xff"),

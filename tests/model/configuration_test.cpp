@@ -243,7 +243,7 @@ const std::vector<bad_row> bad_rows = {
   {"--lanes:", "got 2, limit 1 (the number of microbatches)", [](auto& c, auto&) { c.schedule.lanes = 2; }},
   {"--epochs:", "got 0", [](auto& c, auto&) { c.schedule.epochs = 0; }},
   {"intra_op_threads:", "got 0", [](auto& c, auto&) { c.intra_op_threads = 0; }},
-  {"--nodes:", "got 1025", [](auto&, auto& r) { r.nodes = 1025; }},
+  {"--nodes:", "got 65", [](auto&, auto& r) { r.nodes = 65; }},
   {"--data-parallel-size:", "got 0", [](auto&, auto& r) { r.data_parallel_size = 0; }},
   {"--data-parallel-size:", "got 2, limit 1 (the number of lanes)",
    [](auto&, auto& r) { r.data_parallel_size = 2; }},
