@@ -22,9 +22,10 @@ std::string address::text() const {
 }
 
 expected<address> parse_address(const std::string& option, const std::string& text) {
-  const auto wrong = fail(error_code::usage,
-                          option + ": got '" + text
-                            + "', limit HOST:PORT with a port up to 65535, such as 127.0.0.1:4040");
+  const auto wrong = fail(
+    error_code::usage,
+    option + ": got '" + text
+      + "', limit HOST:PORT with a port up to 65535, such as 127.0.0.1:4040 or [::1]:4040");
   const auto colon = text.rfind(':');
   if (colon == std::string::npos || colon == 0 || colon + 1 == text.size() || text.size() - colon > 6)
     return wrong;

@@ -10,7 +10,7 @@ namespace {
 
 /// One question to the coordinator at `where`.
 template <class Answer, class Question>
-expected<Answer> ask(const endpoint& where, const Question& question) {
+expected<Answer> ask(const launcher::address& where, const Question& question) {
   system_config config(1);
   caf::actor_system system(config);
   auto coordinator = find_coordinator(system, where);
@@ -25,11 +25,11 @@ expected<Answer> ask(const endpoint& where, const Question& question) {
 
 } // namespace
 
-expected<std::string> ask_status(const endpoint& where) {
+expected<std::string> ask_status(const launcher::address& where) {
   return ask<std::string>(where, status_request{});
 }
 
-expected<node_id> ask_drain(const endpoint& where, const std::string& node) {
+expected<node_id> ask_drain(const launcher::address& where, const std::string& node) {
   return ask<node_id>(where, drain_request{node});
 }
 

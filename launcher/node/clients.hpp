@@ -1,6 +1,6 @@
 #pragma once
 
-#include "launcher/node/options.hpp"
+#include "launcher/address.hpp"
 #include "messages/error.hpp"
 #include "messages/ids.hpp"
 
@@ -9,10 +9,10 @@
 namespace troupe::node {
 
 /// The state of the run whose head is at `where`, as JSON. Blocks.
-expected<std::string> ask_status(const endpoint& where);
+expected<std::string> ask_status(const launcher::address& where);
 
 /// Asks a node (by name or number) to hand its experts over and leave. Returns its number once it was told.
 /// Blocks.
-expected<node_id> ask_drain(const endpoint& where, const std::string& node);
+expected<node_id> ask_drain(const launcher::address& where, const std::string& node);
 
 } // namespace troupe::node

@@ -30,10 +30,6 @@ std::string hex(std::uint64_t value) {
   return text;
 }
 
-bool is_loopback(const std::string& host) {
-  return host == "localhost" || host == "::1" || host.starts_with("127.");
-}
-
 } // namespace
 
 head::head(head_options options, const extensions& more, event_writer& events)
@@ -57,9 +53,9 @@ expected<void> head::run() {
 
 expected<void> head::prepare() {
   if (auto ok = validate(options_.config, options_.run, more_); !ok) return ok;
-  if (options_.listens && !is_loopback(options_.listen.host) && !options_.insecure)
+  if (options_.listens && !options_.listen.loopback() && !options_.insecure)
     return fail(error_code::usage,
-                "--listen: got " + options_.listen.host
+                "--listen: got " + options_.listen.text()
                   + ", which other machines can reach without encryption; add --insecure if you trust "
                     "the network, or use 127.0.0.1");
   if (!options_.save_directory.empty())
@@ -203,8 +199,7 @@ expected<void> head::listen() {
   const auto& at = options_.listen;
   auto port = system_->middleman().publish(coordinator_, at.port, at.host.c_str(), true);
   if (!port)
-    return fail(error_code::unavailable, "--listen: cannot open " + at.host + ":" + std::to_string(at.port)
-                                           + " (" + to_string(port.error())
+    return fail(error_code::unavailable, "--listen: cannot open " + at.text() + " (" + to_string(port.error())
                                            + "); is the port in use? choose another, or 0 for any");
   port_ = *port;
   events_.write({{"event", "listening"}, {"host", at.host}, {"port", *port}, {"run_id", options_.run_id}});

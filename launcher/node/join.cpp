@@ -121,8 +121,7 @@ expected<void> run_node(const join_options& options, const extensions& more, eve
   caf::anon_send(host, retire{});
   office.close();
   if (let_go) return {};
-  return fail(error_code::unavailable, "[node] the connection to the head at " + options.head.host + ":"
-                                         + std::to_string(options.head.port)
+  return fail(error_code::unavailable, "[node] the connection to the head at " + options.head.text()
                                          + " ended before the node was released");
 }
 

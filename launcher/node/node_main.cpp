@@ -8,7 +8,6 @@
 #include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
-#include <charconv>
 #include <cstdio>
 #include <malloc.h>
 #include <sys/resource.h>
@@ -18,22 +17,6 @@ namespace troupe {
 namespace node {
 
 namespace {
-
-expected<endpoint> parse_endpoint(const std::string& text) {
-  const auto colon = text.rfind(':');
-  endpoint result;
-  unsigned port = 0;
-  const auto wrong = [&] {
-    return fail(error_code::usage, "address: got '" + text + "', expected HOST:PORT, such as 127.0.0.1:7077");
-  };
-  if (colon == std::string::npos || colon == 0) return wrong();
-  const auto* end = text.data() + text.size();
-  const auto [stop, problem] = std::from_chars(text.data() + colon + 1, end, port);
-  if (problem != std::errc{} || stop != end || port > 65535) return wrong();
-  result.host = text.substr(0, colon);
-  result.port = static_cast<std::uint16_t>(port);
-  return result;
-}
 
 /// Everything that the command line can say, before it is understood.
 struct arguments {
@@ -51,7 +34,7 @@ void declare_head(CLI::App& app, arguments& a) {
   auto& h = a.for_head;
   app.add_option("--configuration", a.configuration, "what to train: the configuration as JSON")->required();
   app.add_option("--run", a.run, "how to carry it out: run options as JSON")->required();
-  app.add_option("--listen", a.listen, "HOST:PORT to take nodes at");
+  app.add_option("--listen", a.listen, "HOST:PORT or [IPv6]:PORT to take nodes at");
   app.add_flag("--insecure", h.insecure, "allow other machines to connect without encryption");
   app.add_option("--run-id", h.run_id, "name of the run; drawn if absent");
   app.add_option("--task", a.task, "train or eval")->check(CLI::IsMember({"train", "eval"}));
@@ -93,7 +76,7 @@ expected<void> head_command(arguments& a, const extensions& more, event_writer& 
   a.for_head.run = *run;
   a.for_head.training = a.task == "train";
   if (!a.listen.empty()) {
-    auto where = parse_endpoint(a.listen);
+    auto where = launcher::parse_address("--listen", a.listen);
     if (!where) return tl::unexpected(where.error());
     a.for_head.listen = *where;
     a.for_head.listens = true;
@@ -102,14 +85,14 @@ expected<void> head_command(arguments& a, const extensions& more, event_writer& 
 }
 
 expected<void> join_command(arguments& a, const extensions& more, event_writer& events) {
-  auto where = parse_endpoint(a.head);
+  auto where = launcher::parse_address("--head", a.head);
   if (!where) return tl::unexpected(where.error());
   a.for_join.head = *where;
   return run_node(a.for_join, more, events);
 }
 
 expected<void> status_command(const arguments& a) {
-  auto where = parse_endpoint(a.head);
+  auto where = launcher::parse_address("--head", a.head);
   if (!where) return tl::unexpected(where.error());
   auto answer = ask_status(*where);
   if (!answer) return tl::unexpected(answer.error());
@@ -118,7 +101,7 @@ expected<void> status_command(const arguments& a) {
 }
 
 expected<void> drain_command(const arguments& a) {
-  auto where = parse_endpoint(a.head);
+  auto where = launcher::parse_address("--head", a.head);
   if (!where) return tl::unexpected(where.error());
   auto answer = ask_drain(*where, a.drained);
   if (!answer) return tl::unexpected(answer.error());

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "launcher/address.hpp"
 #include "model/configuration.hpp"
 
 #include <cstdint>
@@ -7,18 +8,12 @@
 
 namespace troupe::node {
 
-/// Where a head listens or is found.
-struct endpoint {
-  std::string host = "127.0.0.1";
-  std::uint16_t port = 0;
-};
-
 /// What `troupe-node head` was told.
 struct head_options {
   configuration config;
   run_options run;
   bool listens = false;
-  endpoint listen;
+  launcher::address listen;
   bool insecure = false;
   std::string run_id; ///< empty: drawn
   std::string save_directory;
@@ -34,7 +29,7 @@ struct head_options {
 
 /// What `troupe-node join` was told.
 struct join_options {
-  endpoint head;
+  launcher::address head;
   std::string name;
   std::string run_id;
   std::string configuration_hash;

@@ -30,8 +30,8 @@ system_config::system_config(std::size_t threads) {
   set("caf.logger.file.verbosity", "quiet");
 }
 
-expected<coordinator_actor> find_coordinator(caf::actor_system& system, const endpoint& where) {
-  const auto place = where.host + ":" + std::to_string(where.port);
+expected<coordinator_actor> find_coordinator(caf::actor_system& system, const launcher::address& where) {
+  const auto place = where.text();
   auto promise = std::make_shared<std::promise<caf::expected<coordinator_actor>>>();
   auto answer = promise->get_future();
   std::thread([&system, promise, where] {

@@ -1,7 +1,7 @@
 #pragma once
 
 #include "actors/shell/actors.hpp"
-#include "launcher/node/options.hpp"
+#include "launcher/address.hpp"
 #include "messages/error.hpp"
 #include "model/factory.hpp"
 
@@ -27,7 +27,7 @@ public:
 constexpr std::chrono::seconds answer_deadline{10};
 
 /// The coordinator at `where`. Blocks, at most `answer_deadline`.
-expected<coordinator_actor> find_coordinator(caf::actor_system& system, const endpoint& where);
+expected<coordinator_actor> find_coordinator(caf::actor_system& system, const launcher::address& where);
 
 /// The text of a CAF error that one of our actors made, or CAF's own words.
 std::string text_of(const caf::error& e);

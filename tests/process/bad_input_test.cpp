@@ -1,3 +1,4 @@
+#include "model/configuration.hpp"
 #include "tests/process/runs.hpp"
 
 #include <catch2/catch_test_macros.hpp>
@@ -160,6 +161,12 @@ TEST_CASE("somebody at the address to join who is no head", "[process]") {
 TEST_CASE("an address that other machines can reach needs consent", "[process]") {
   require_one_line(troupe_with({"node", "--join", "192.0.2.1:7077"}), 2, "--insecure");
   require_one_line(troupe_with(small_run({"--nodes", "1", "--listen", "0.0.0.0:0"})), 2, "--insecure");
+  const auto head = run({program("troupe-node"), "head", "--configuration",
+                         troupe::to_json(troupe::configuration{}), "--run",
+                         troupe::to_json(troupe::run_options{}), "--listen", "127.evil.example:0"},
+                        60s);
+  CHECK(head.status == exit_status{2, 0});
+  CHECK(head.errors.find("127.evil.example:0, which other machines can reach") != std::string::npos);
 }
 
 TEST_CASE("a machine whose numerics differ is refused with both in words", "[process]") {

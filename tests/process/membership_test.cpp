@@ -74,6 +74,30 @@ TEST_CASE("a node that drains hands its experts over and changes no bit", "[proc
   REQUIRE(std::ranges::count(last, drained) == 0);
 }
 
+TEST_CASE("a run is joined, asked and left at an IPv6 address", "[process]") {
+  auto run = process::start(awkward_run({"--nodes", "1", "--message-delay-ms", "4", "--listen", "[::1]:0"}));
+  if (!run.wait_for_output("Listening at [::1]:", 30s)) {
+    INFO(run.output() << run.errors());
+    const bool none = run.errors().find("--listen: cannot open [::1]:0") != std::string::npos;
+    REQUIRE(none);
+    SKIP("this machine has no ::1");
+  }
+  const auto output = run.output();
+  const auto begin = output.find("[::1]:");
+  const auto address = output.substr(begin, output.find(' ', begin) - begin);
+  REQUIRE(run.wait_for_output("Step 10 ", 60s));
+  std::optional<paused> pause(process_of_node(run, "node-1"));
+  auto guest = process::start({program("troupe"), "node", "--join", address, "--name", "guest"});
+  REQUIRE(run.wait_for_output("Node guest joined", 60s));
+  REQUIRE(number_of_node(address, "guest") == 2);
+  const auto drain = troupe::test::run({program("troupe"), "drain", "guest", "--head", address}, 60s);
+  INFO(drain.output << drain.errors);
+  REQUIRE(drain.status.success());
+  pause.reset();
+  REQUIRE(guest.wait(60s) == exit_status{0, 0});
+  REQUIRE(run.wait(120s) == exit_status{0, 0});
+}
+
 TEST_CASE("a slow node changes nothing but time", "[process]") {
   REQUIRE(digest_of_run(awkward_run({"--optimizer", "adam", "--nodes", "2", "--slow-node", "1:5"}, 400))
           == undisturbed_digest());
