@@ -38,19 +38,16 @@ std::string experts_cell(const json& node) {
   return ids.empty() ? "none" : id_ranges(ids);
 }
 
-const std::vector<std::string> titles = {"Node",    "Name",   "State", "Process", "Threads",
-                                         "Experts", "Rows/s", "Sent",  "Received"};
+const std::vector<std::string> titles = {"Node", "Name", "State", "Place", "Threads", "Experts", "Rows/s"};
 
 std::vector<std::string> row_of(const json& node) {
   return {cell(node, "node"),
           cell(node, "name"),
           cell(node, "state"),
-          cell(node, "process"),
+          cell(node, "place"),
           cell(node, "compute_threads"),
           experts_cell(node),
-          cell(node, "rows_per_second", short_count),
-          cell(node, "bytes_sent", bytes_cell),
-          cell(node, "bytes_received", bytes_cell)};
+          cell(node, "rows_per_second", short_count)};
 }
 
 /// Columns about which no node says anything are left out.
@@ -88,6 +85,9 @@ std::string run_line(const json& status) {
                       cell(status, "epoch", [](double epoch) { return fmt::format("{:.0f}", epoch + 1); }));
   line += fmt::format(" | loss {}",
                       cell(status, "loss", [](double loss) { return fmt::format("{:.4f}", loss); }));
+  line += fmt::format(" | {} steps/s", cell(status, "steps_per_second", [](double rate) {
+                        return rate < 100 ? fmt::format("{:.1f}", rate) : short_count(rate);
+                      }));
   line += fmt::format(" | {} samples/s", cell(status, "samples_per_second", short_count));
   return line + fmt::format(" | {} sent per step\n", cell(status, "bytes_sent", bytes_cell));
 }

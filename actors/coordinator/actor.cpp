@@ -185,8 +185,9 @@ struct coordinator_state {
   }
 
   std::string status() const {
-    auto result = staff.status ? nlohmann::ordered_json::parse(staff.status())
-                               : nlohmann::ordered_json::object();
+    const auto progress = staff.progress ? staff.progress() : run_progress();
+    const auto& rates = progress.rows_per_second;
+    auto result = nlohmann::ordered_json::parse(progress.text);
     auto& nodes = result["nodes"] = nlohmann::ordered_json::array();
     for (auto& [id, n] : core.nodes()) {
       auto experts = nlohmann::ordered_json::array(); // layer · experts per layer + expert
@@ -198,6 +199,8 @@ struct coordinator_state {
                        {"state", to_string(n.state)},
                        {"compute_threads", n.compute_threads},
                        {"experts", experts}});
+      if (const auto rate = rates.find(id); rate != rates.end())
+        nodes.back()["rows_per_second"] = rate->second;
     }
     result["placement"] = core.placement();
     return result.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);

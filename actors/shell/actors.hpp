@@ -58,12 +58,18 @@ host_actor spawn_host(caf::actor_system& system, const workplace& place, host_se
 expert_actor spawn_expert(caf::actor_system& system, const workplace& place, owner_settings settings,
                           std::unique_ptr<expert_module> module);
 
+/// What only the head's main thread knows of a run.
+struct run_progress {
+  std::string text = "{}";                   ///< JSON
+  std::map<node_id, double> rows_per_second; ///< that each node's experts get; empty before the first steps
+};
+
 struct coordinator_staff {
   head_directory directory;                  ///< told to nodes that join
   std::map<owner_id, tensor> initial_states; ///< sent to the experts at the start; empty: they initialise
                                              ///< themselves
   std::size_t owners = 0;                    ///< how many states make a collection
-  std::function<std::string()> status;       ///< JSON of what only the head's main thread knows
+  std::function<run_progress()> progress;
 };
 
 /// Registers `refusal_listener` with the system for as long as it lives, and says in a few lines which

@@ -145,7 +145,7 @@ expected<void> head::hire() {
     for (const auto& text : warnings_of(c)) events_.write({{"event", "warning"}, {"text", text}});
   staff.directory = {optimizer_, routers_};
   staff.owners = std::size_t{layers} * c.model.owners_per_layer() + 1;
-  staff.status = [this] {
+  staff.progress = [this] {
     std::lock_guard guard(progress_mutex_);
     return progress_;
   };
@@ -229,7 +229,7 @@ expected<void> head::follow() {
       auto progress = recorder_->progress();
       progress["run_id"] = options_.run_id;
       std::lock_guard guard(progress_mutex_);
-      progress_ = progress.dump();
+      progress_ = {progress.dump(), recorder_->rows_per_second()};
     } else if (auto* warning = std::get_if<warning_news>(&*next)) {
       events_.write({{"event", "warning"}, {"text", warning->text}});
     } else if (auto* end = std::get_if<exhausted_news>(&*next)) {

@@ -59,7 +59,7 @@ private:
   std::unique_ptr<recorder> recorder_;
   predictions predictions_;
   std::mutex progress_mutex_;
-  std::string progress_ = "{}"; ///< for `troupe status`, under `progress_mutex_`
+  run_progress progress_; ///< for `troupe status`, under `progress_mutex_`
   std::unique_ptr<system_config> config_;
   std::unique_ptr<caf::actor_system> system_;
   std::optional<refusal_watch> refusals_;

@@ -41,6 +41,18 @@ void add_layers(step_record& into, const microbatch_report& m, double weight) {
   }
 }
 
+/// Rows that the experts of each node got; shared experts, the last of a layer, get every row.
+std::map<node_id, std::uint64_t> rows_by_node(const std::vector<node_id>& placement, std::size_t owners,
+                                              const step_record& r) {
+  std::map<node_id, std::uint64_t> result;
+  for (std::size_t i = 0; i < placement.size(); ++i) {
+    if (i / owners >= r.expert_rows.size()) break; // a trunk of somebody's own may tell nothing
+    const auto& routed = r.expert_rows[i / owners];
+    result[placement[i]] += i % owners < routed.size() ? routed[i % owners] : r.rows;
+  }
+  return result;
+}
+
 /// [[rows per class] per expert] of a row-major table.
 nlohmann::ordered_json by_expert(const std::vector<std::uint64_t>& table, std::size_t experts) {
   auto rows = nlohmann::ordered_json::array();
@@ -101,6 +113,17 @@ double recorder::samples_per_second() const {
   return static_cast<double>(rows) / (recent_.back().seconds - recent_.front().seconds);
 }
 
+double recorder::steps_per_second() const {
+  if (recent_.size() < 2 || recent_.back().seconds <= recent_.front().seconds) return 0;
+  return static_cast<double>(recent_.size() - 1) / (recent_.back().seconds - recent_.front().seconds);
+}
+
+std::map<node_id, double> recorder::rows_per_second() const {
+  std::map<node_id, double> result;
+  for (auto [node, rows] : last_node_rows_) result[node] = static_cast<double>(rows) * steps_per_second();
+  return result;
+}
+
 void recorder::take(const step_summary& summary, double seconds) {
   const auto r = record_of(summary);
   if (summary.permission.kind == step_kind::train)
@@ -151,7 +174,11 @@ void recorder::training_step(const step_summary& summary, const step_record& r, 
   if (!logged && !due) return;
   last_event_seconds_ = seconds;
   last_ = step_event(summary, r);
-  events_.write(last_);
+  last_node_rows_ = rows_by_node(summary.permission.placement, options_.config.model.owners_per_layer(), r);
+  if (logged || steps_done_ == updates_)
+    events_.write(last_);
+  else
+    events_.write_if_read(last_);
 }
 
 void recorder::evaluation_step(const step_summary& summary, const step_record& r) {
@@ -199,7 +226,9 @@ void recorder::write_metrics(const step_summary& summary, const step_record& r) 
 }
 
 nlohmann::ordered_json recorder::progress() const {
-  return last_.is_null() ? nlohmann::ordered_json::object() : last_;
+  auto result = last_.is_null() ? nlohmann::ordered_json::object() : last_;
+  if (!last_.is_null()) result["steps_per_second"] = steps_per_second();
+  return result;
 }
 
 expected<void> recorder::write_bench() const {

@@ -47,7 +47,11 @@ public:
   /// What `troupe status` shows of the run's progress.
   nlohmann::ordered_json progress() const;
 
+  /// Rows per second that the experts of each node get, by the placement and the load of the last step told.
+  std::map<node_id, double> rows_per_second() const;
+
   double samples_per_second() const;
+  double steps_per_second() const;
 
 private:
   void training_step(const step_summary& summary, const step_record& r, double seconds);
@@ -75,6 +79,7 @@ private:
   step_record evaluation_;
   std::vector<collapse_watch> watches_; ///< by layer
   nlohmann::ordered_json last_;
+  std::map<node_id, std::uint64_t> last_node_rows_;
   std::vector<node_id> placement_; ///< as last written to the metrics file
   // Benchmark sums after the warm-up.
   std::uint64_t bench_steps_ = 0;

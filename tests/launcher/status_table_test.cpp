@@ -13,16 +13,20 @@ TEST_CASE("ids are shown as ranges", "[unit]") {
 
 TEST_CASE("a status becomes a line and a table", "[unit]") {
   const auto table = status_table(
-    R"({"run_id":"r1","step":120,"of":469,"epoch":0,"samples_per_second":81234.0,
-    "bytes_sent":3565158,"loss":0.48213,"nodes":[
-      {"node":0,"name":"head","state":"active","compute_threads":1,"experts":[]},
-      {"node":1,"name":"node-1","state":"draining","experts":[0,1,2],"rows_per_second":5000,"bytes_sent":2048}]})");
+    R"({"event":"step","step":120,"of":469,"epoch":0,"loss":0.48213,"samples_per_second":81234.0,
+    "expert_rows":[[64,32,32,128]],"bytes_sent":3565158,"steps_per_second":634.6,"run_id":"r1","nodes":[
+      {"node":1,"name":"node-1","place":"machine 0a1b2c3d, process 71","state":"draining","compute_threads":2,
+       "experts":[0,1,2],"rows_per_second":81234.0},
+      {"node":2,"name":"late","place":"machine 0a1b2c3d, process 72","state":"active","compute_threads":16,
+       "experts":[]}],"placement":[1,1,1,1]})");
   REQUIRE(table);
-  CHECK(*table
-        == "Run r1 | step 120 of 469 | epoch 1 | loss 0.4821 | 81.2k samples/s | 3.4 MiB sent per step\n"
-           "Node  Name    State     Threads  Experts  Rows/s  Sent\n"
-           "0     head    active    1        none     -       -\n"
-           "1     node-1  draining  -        0-2      5.0k    2.0 KiB\n");
+  CHECK(
+    *table
+    == "Run r1 | step 120 of 469 | epoch 1 | loss 0.4821 | 635 steps/s | 81.2k samples/s | 3.4 MiB sent per "
+       "step\n"
+       "Node  Name    State     Place                         Threads  Experts  Rows/s\n"
+       "1     node-1  draining  machine 0a1b2c3d, process 71  2        0-2      81.2k\n"
+       "2     late    active    machine 0a1b2c3d, process 72  16       none     -\n");
 }
 
 TEST_CASE("what is no status is refused", "[unit]") {

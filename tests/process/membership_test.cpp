@@ -3,6 +3,7 @@
 #include <catch2/catch_test_macros.hpp>
 
 #include <algorithm>
+#include <cmath>
 #include <csignal>
 #include <optional>
 
@@ -20,6 +21,26 @@ std::vector<std::string> unhurried(std::vector<std::string> more) {
 std::string undisturbed_digest() {
   static const auto digest = digest_of_run(awkward_run({"--optimizer", "adam"}, 400));
   return digest;
+}
+
+/// Every field of `nodes` is there, and the rates of the nodes are those of their experts.
+void check_rates(const nlohmann::json& status, std::size_t nodes) {
+  INFO(status.dump());
+  REQUIRE(status["nodes"].size() == nodes);
+  const auto rows = status["expert_rows"][0].get<std::vector<double>>();
+  const auto steps_per_second = status["steps_per_second"].get<double>();
+  CHECK(steps_per_second > 0);
+  for (auto& node : status["nodes"]) {
+    CHECK(node["place"].get<std::string>().starts_with("machine "));
+    CHECK(node["state"] == "active");
+    CHECK(node["compute_threads"].get<int>() > 0);
+    double rate = 0;
+    for (const std::size_t expert : node["experts"]) {
+      rate += rows.at(expert) * steps_per_second;
+      CHECK(status["placement"].at(expert) == node["node"]);
+    }
+    CHECK(std::abs(node["rows_per_second"].get<double>() - rate) <= 1e-9 * rate);
+  }
 }
 
 } // namespace
@@ -56,6 +77,7 @@ TEST_CASE("a node that drains hands its experts over and changes no bit", "[proc
   const auto node_1 = process_of_node(run, "node-1");
   REQUIRE(node_1 != 0);
   std::optional<paused> pause(node_1);
+  check_rates(status_of_run(address), 3);
   const auto drained = number_of_node(address, "node-2");
   const auto drain = troupe::test::run({program("troupe"), "drain", "node-2", "--head", address}, 60s);
   INFO(drain.output << drain.errors);

@@ -79,11 +79,15 @@ std::map<int, std::uint64_t> rows_by_node(const std::vector<nlohmann::json>& met
   return result;
 }
 
-int number_of_node(const std::string& address, const std::string& name) {
+nlohmann::json status_of_run(const std::string& address) {
   const auto done = run({program("troupe"), "status", address, "--json"}, std::chrono::seconds(30));
   INFO(done.output << done.errors);
   REQUIRE(done.status.success());
-  const auto status = nlohmann::json::parse(done.output);
+  return nlohmann::json::parse(done.output);
+}
+
+int number_of_node(const std::string& address, const std::string& name) {
+  const auto status = status_of_run(address);
   for (auto& node : status["nodes"])
     if (node["name"] == name) return node["node"];
   FAIL("no node is called " << name);

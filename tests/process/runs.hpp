@@ -32,6 +32,9 @@ std::vector<nlohmann::json> read_metrics(const std::string& path);
 /// Rows that each node's experts computed, summed over the training steps of a metrics file.
 std::map<int, std::uint64_t> rows_by_node(const std::vector<nlohmann::json>& metrics);
 
+/// What `troupe status --json` says of a run.
+nlohmann::json status_of_run(const std::string& address);
+
 /// Number of the node that is called `name`, asked of the run itself: nodes get their numbers in the order in
 /// which they join, whatever their names. Fails the test if there is none.
 int number_of_node(const std::string& address, const std::string& name);
