@@ -169,12 +169,12 @@ int run_watcher::conclude() {
     print_notice("interrupted" + where());
     return exit_interrupted;
   }
+  if (done_ || !failure_) print_summary();
   if (failure_) {
     const auto code = print_error(failure_->problem);
     print_last_words(failure_->name, failure_->last_words);
     return code;
   }
-  print_summary();
   return exit_success;
 }
 

@@ -6,6 +6,8 @@
 #include <cstdio>
 #include <string>
 
+#include <fcntl.h>
+#include <poll.h>
 #include <unistd.h>
 
 namespace troupe::node {
@@ -25,16 +27,42 @@ const char* name_of(error_code code) {
   return "internal";
 }
 
+event_writer::event_writer(int descriptor) : descriptor_(descriptor) {
+  if (descriptor_ >= 0) ::fcntl(descriptor_, F_SETFL, ::fcntl(descriptor_, F_GETFL) | O_NONBLOCK);
+}
+
+event_writer::~event_writer() {
+  pass_on(true);
+}
+
 void event_writer::write(const nlohmann::ordered_json& event) {
   if (descriptor_ < 0) return;
   // Texts may hold what another process sent.
-  const auto line = event.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
-  for (std::size_t done = 0; done < line.size();) {
-    const auto n = ::write(descriptor_, line.data() + done, line.size() - done);
-    if (n < 0 && errno == EINTR) continue;
-    if (n <= 0) return; // the launcher is gone, and this process with it
-    done += static_cast<std::size_t>(n);
+  waiting_ += event.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
+  pass_on(false);
+  if (waiting_.size() > waiting_bytes_max) pass_on(true);
+}
+
+void event_writer::write_if_read(const nlohmann::ordered_json& event) {
+  pass_on(false);
+  if (waiting_.empty()) write(event);
+}
+
+void event_writer::pass_on(bool all) {
+  std::size_t done = 0;
+  while (done < waiting_.size()) {
+    const auto n = ::write(descriptor_, waiting_.data() + done, waiting_.size() - done);
+    if (n > 0) {
+      done += static_cast<std::size_t>(n);
+    } else if (n < 0 && errno == EAGAIN) {
+      if (!all) break;
+      pollfd reader{descriptor_, POLLOUT, 0};
+      ::poll(&reader, 1, -1);
+    } else if (n == 0 || errno != EINTR) {
+      done = waiting_.size(); // the launcher is gone, and this process with it
+    }
   }
+  waiting_.erase(0, done);
 }
 
 void event_writer::failure(const error& e) {

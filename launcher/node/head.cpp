@@ -218,6 +218,7 @@ expected<void> head::follow() {
   bool started = false;
   for (;;) {
     auto next = news_.pop(std::chrono::milliseconds(500));
+    events_.catch_up();
     if (!next) continue;
     if (auto* failure = std::get_if<error>(&*next)) return tl::unexpected(*failure);
     if (auto* event = std::get_if<node_event>(&*next)) {
@@ -267,29 +268,38 @@ expected<std::vector<owner_parameters>> head::parameters_of(const std::map<owner
   return result;
 }
 
+/// The trained model comes first: nothing else that cannot be written may cost it.
 expected<void> head::finish(const std::map<owner_id, tensor>& states) {
   stop_listening();
-  if (auto ok = recorder_->write_bench(); !ok) return ok;
-  if (!options_.predictions_file.empty())
-    if (auto ok = predictions_.write(options_.predictions_file); !ok) return ok;
-  if (!states.empty()) {
-    auto parameters = parameters_of(states);
-    if (!parameters) return tl::unexpected(parameters.error());
-    if (!options_.save_directory.empty()) {
-      const auto updates = updates_before_
-                           + (options_.training
-                                ? train_steps(options_.config.schedule, data_->rows(step_kind::train))
-                                : 0);
-      auto saved = write_model(options_.save_directory, options_.config, updates, *parameters);
-      if (!saved) return tl::unexpected(saved.error());
-      events_.write({{"event", "saved"}, {"directory", options_.save_directory}});
-    }
-    if (options_.print_digest) events_.write({{"event", "digest"}, {"sha256", digest_of(*parameters)}});
-  }
+  std::vector<error> failures;
+  const auto note = [&](const expected<void>& result) {
+    if (!result) failures.push_back(result.error());
+  };
+  if (!states.empty()) note(hand_over(states));
+  if (!options_.predictions_file.empty()) note(predictions_.write(options_.predictions_file));
+  note(recorder_->write_bench());
+  note(recorder_->close_metrics(news_.left_out()));
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin_;
   events_.write({{"event", "done"},
                  {"seconds", seconds.count()},
                  {"samples_per_second", recorder_->samples_per_second()}});
+  if (failures.empty()) return {};
+  auto all = std::move(failures.front());
+  for (std::size_t i = 1; i < failures.size(); ++i) all.text += "; " + failures[i].text;
+  return tl::unexpected(std::move(all));
+}
+
+/// Saves the parameters and tells their digest, as far as either was asked for.
+expected<void> head::hand_over(const std::map<owner_id, tensor>& states) {
+  auto parameters = parameters_of(states);
+  if (!parameters) return tl::unexpected(parameters.error());
+  if (options_.print_digest) events_.write({{"event", "digest"}, {"sha256", digest_of(*parameters)}});
+  if (options_.save_directory.empty()) return {};
+  const auto& schedule = options_.config.schedule;
+  const auto more = options_.training ? train_steps(schedule, data_->rows(step_kind::train)) : 0;
+  auto saved = write_model(options_.save_directory, options_.config, updates_before_ + more, *parameters);
+  if (!saved) return tl::unexpected(saved.error());
+  events_.write({{"event", "saved"}, {"directory", options_.save_directory}});
   return {};
 }
 

@@ -36,6 +36,7 @@ private:
   void stop_listening();
   expected<void> follow();
   expected<void> finish(const std::map<owner_id, tensor>& states);
+  expected<void> hand_over(const std::map<owner_id, tensor>& states);
   void dismiss(const std::string& reason);
   expected<std::vector<owner_parameters>> parameters_of(const std::map<owner_id, tensor>& states) const;
   coordinator_settings membership() const;

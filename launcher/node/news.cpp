@@ -1,10 +1,29 @@
 #include "launcher/node/news.hpp"
 
+#include <algorithm>
+
 namespace troupe::node {
+
+namespace {
+
+bool is_training_step(const news& n) {
+  const auto* step = std::get_if<step_news>(&n);
+  return step != nullptr && step->summary.permission.kind == step_kind::train;
+}
+
+} // namespace
 
 void news_queue::push(news n) {
   {
     std::lock_guard guard(mutex_);
+    if (is_training_step(n)) {
+      if (steps_waiting_ == steps_waiting_max) {
+        queue_.erase(std::ranges::find_if(queue_, is_training_step));
+        ++left_out_;
+      } else {
+        ++steps_waiting_;
+      }
+    }
     queue_.push_back(std::move(n));
   }
   wake_.notify_one();
@@ -15,7 +34,13 @@ std::optional<news> news_queue::pop(std::chrono::milliseconds patience) {
   if (!wake_.wait_for(lock, patience, [this] { return !queue_.empty(); })) return std::nullopt;
   auto result = std::move(queue_.front());
   queue_.pop_front();
+  if (is_training_step(result)) --steps_waiting_;
   return result;
+}
+
+std::uint64_t news_queue::left_out() const {
+  std::lock_guard guard(mutex_);
+  return left_out_;
 }
 
 head_observer news_queue::observer() {

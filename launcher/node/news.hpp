@@ -39,7 +39,15 @@ using news = std::variant<step_news, exhausted_news, node_event, error, states_n
 /// What the head's actors tell its main thread. Threading: any number of writers, one reader.
 class news_queue {
 public:
+  /// Training steps that wait: seconds of the fastest runs. The reader writes files and events, which may
+  /// block; the run does not wait for it. Evaluation steps, parts of one sum, and all else are few.
+  static constexpr std::size_t steps_waiting_max = 1024;
+
+  /// Leaves the oldest training step out when more than `steps_waiting_max` would wait.
   void push(news n);
+
+  /// Training steps left out so far.
+  std::uint64_t left_out() const;
 
   /// The next piece of news, or nothing when `patience` is over.
   std::optional<news> pop(std::chrono::milliseconds patience);
@@ -48,9 +56,11 @@ public:
   head_observer observer();
 
 private:
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   std::condition_variable wake_;
   std::deque<news> queue_;
+  std::size_t steps_waiting_ = 0; ///< training steps in `queue_`
+  std::uint64_t left_out_ = 0;
 };
 
 } // namespace troupe::node

@@ -24,7 +24,9 @@ expected<void> predictions::write(const std::string& path) const {
   auto* to = all.mutable_data();
   for (auto& part : outputs_) to = std::ranges::copy(part.second.data().bytes(), to).out;
   const named_tensor whole{"outputs", tensor(first.type(), {rows, first.row_elements()}, all)};
-  return write_safetensors(path, {&whole, 1}, {});
+  if (auto ok = write_safetensors(path, {&whole, 1}, {}); !ok)
+    return fail(ok.error().code, "--predictions: " + ok.error().text);
+  return {};
 }
 
 } // namespace troupe::node

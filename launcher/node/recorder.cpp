@@ -225,6 +225,18 @@ void recorder::write_metrics(const step_summary& summary, const step_record& r) 
   if (steps_done_ == updates_) metrics_ << std::flush;
 }
 
+expected<void> recorder::close_metrics(std::uint64_t left_out) {
+  if (!metrics_.is_open()) return {};
+  metrics_.close();
+  if (metrics_ && left_out > 0)
+    return fail(error_code::over_limit, "--metrics-file: steps left out of " + options_.metrics_file
+                                          + ": got " + std::to_string(left_out)
+                                          + ", limit 0; choose a faster disk, and read what is printed");
+  if (metrics_) return {};
+  return fail(error_code::unavailable, "--metrics-file: cannot write all of " + options_.metrics_file
+                                         + "; is there room on the disk?");
+}
+
 nlohmann::ordered_json recorder::progress() const {
   auto result = last_.is_null() ? nlohmann::ordered_json::object() : last_;
   if (!last_.is_null()) result["steps_per_second"] = steps_per_second();
@@ -246,7 +258,8 @@ expected<void> recorder::write_bench() const {
                                   static_cast<double>(bench_bytes_copied_) / steps},
                                  {"bytes_sent_per_step", static_cast<double>(bench_bytes_sent_) / steps}}
             .dump(2)
-       << '\n';
+       << '\n'
+       << std::flush;
   if (!file) return fail(error_code::unavailable, "--bench-json: cannot write " + options_.bench_file);
   return {};
 }

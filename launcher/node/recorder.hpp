@@ -44,6 +44,10 @@ public:
   /// Means over the training steps after the first fifth, for `--bench-json`.
   expected<void> write_bench() const;
 
+  /// Writes what is left of the metrics. An error names the file if any line did not get there, or if
+  /// `left_out` steps were never taken.
+  expected<void> close_metrics(std::uint64_t left_out);
+
   /// What `troupe status` shows of the run's progress.
   nlohmann::ordered_json progress() const;
 

@@ -2,9 +2,9 @@
 // say, so that every way in which a process can end has a test. Head and nodes hold real connections: nodes
 // end when their head does.
 //
-// FAKE_HEAD: normal | wait | stubborn | crash | usage | silent | garbage | warn      FAKE_NODE: normal |
-// refused | exit FAKE_NODE_RECORD=DIR: writes DIR/<role or name>.json with the command line and environment
-// it was given.
+// FAKE_HEAD: normal | wait | stubborn | crash | usage | silent | garbage | warn | incomplete
+// FAKE_NODE: normal | refused | exit      FAKE_NODE_RECORD=DIR: writes DIR/<role or name>.json with the
+// command line and environment it was given.
 
 #include <nlohmann/json.hpp>
 
@@ -138,7 +138,7 @@ int head() {
     if (training) emit(step_event(step, steps));
   if (behaviour == "warn")
     emit({{"event", "warning"}, {"text", "expert 3 has had no row for 100 steps"}});
-  else if (!behaviour.empty() && behaviour != "normal")
+  else if (!behaviour.empty() && behaviour != "normal" && behaviour != "incomplete")
     return misbehave();
   emit({{"event", "an event of the future"}, {"x", 1}});
   emit({{"event", "evaluation"},
@@ -150,7 +150,9 @@ int head() {
   if (flags.contains("--print-digest")) emit({{"event", "digest"}, {"sha256", std::string(64, 'a')}});
   if (flags.contains("--save")) emit({{"event", "saved"}, {"directory", flags["--save"]}});
   emit({{"event", "done"}, {"seconds", 1.25}, {"samples_per_second", 48000.0}});
-  return 0;
+  if (behaviour != "incomplete") return 0;
+  emit({{"event", "error"}, {"code", "unavailable"}, {"text", "--metrics-file: cannot write all of m"}});
+  return 1;
 }
 
 // ---- the other commands ---------------------------------------------------------------------------------------------

@@ -140,6 +140,15 @@ TEST_CASE("an error that the head reports is the launcher's, with its exit code"
   CHECK(failed.errors == "troupe: error: [data] package dataset-fashion-mnist is missing\n");
 }
 
+TEST_CASE("a run that is done shows its result even if a file of it could not be written", "[process]") {
+  const auto result = run_troupe({"train", "--save", "m"}, {{"FAKE_HEAD", "incomplete"}});
+  CHECK(result.status == exit_status{1, 0});
+  CHECK(result.errors == "troupe: error: --metrics-file: cannot write all of m\n");
+  CHECK(has_line(result.output, "Saved to m"));
+  CHECK(has_line(result.output, "Trained 469 steps in 1.2s, 48.0k samples/s"));
+  CHECK(has_line(result.output, "Test accuracy: 0.8431 (10,000 rows, loss 0.4432)"));
+}
+
 TEST_CASE("a node that is refused ends the run with the reason", "[process]") {
   const auto result = run_troupe({"train", "--nodes", "1"}, {{"FAKE_NODE", "refused"}});
   CHECK(result.status == exit_status{1, 0});

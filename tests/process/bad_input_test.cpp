@@ -146,6 +146,19 @@ TEST_CASE("a file that cannot be written is refused before the run", "[process]"
   require_one_line(troupe_with(small_run({"--save", "/proc/model"})), 1, "/proc");
 }
 
+TEST_CASE("a file that cannot be written in the end costs neither the model nor the result", "[process]") {
+  temporary_directory place;
+  const auto done = troupe_with(
+    small_run({"--metrics-file", "/dev/full", "--bench-json", "/nowhere/bench", "--save", place / "model"}));
+  require_one_line(done, 1, "--metrics-file: cannot write all of /dev/full");
+  CHECK(done.errors.find("--bench-json: cannot write /nowhere/bench") != std::string::npos);
+  CHECK(done.output.find("Saved to ") != std::string::npos);
+  CHECK(done.output.find("Trained 5 steps") != std::string::npos);
+  const auto tested = troupe_with({"eval", "--model", place / "model", "--predictions", "/nowhere/outputs"});
+  require_one_line(tested, 1, "--predictions: [/nowhere/outputs");
+  CHECK(tested.output.find("Test accuracy: ") != std::string::npos);
+}
+
 TEST_CASE("nobody at the address to join", "[process]") {
   require_one_line(troupe_with({"node", "--join", "127.0.0.1:1"}), 1, "127.0.0.1:1");
   require_one_line(troupe_with({"status", "127.0.0.1:1"}), 1, "127.0.0.1:1");
