@@ -7,9 +7,9 @@
 
 namespace troupe {
 
-/// Thrown by a trunk when a run cannot go on because of its data or weights (logits that are not finite, a
-/// label out of range). The one exception of the model: a trunk's calls return values, and nobody between it
-/// and the end of the run can do anything about it.
+/// Thrown by a trunk, and by the routing rules and losses that it calls, when a run cannot go on because of
+/// its data or weights (logits that are not finite, a label out of range). The one exception of the model: a
+/// trunk's calls return values, and nobody between it and the end of the run can do anything about it.
 class run_failure : public std::runtime_error {
 public:
   explicit run_failure(error reason) : std::runtime_error(reason.text), reason_(std::move(reason)) {

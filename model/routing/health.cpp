@@ -36,7 +36,8 @@ double router_entropy(matrix_view<Real> logits, matrix_view<Real> probabilities,
   for (std::int64_t t = 0; t < logits.rows; ++t) {
     Real inner = 0;
     for (std::int64_t e = t * logits.columns; e < (t + 1) * logits.columns; ++e)
-      inner += probabilities.data[e] * (logits.data[e] - log_partition[t]);
+      if (probabilities.data[e] > 0) // beyond it the difference may be infinite
+        inner += probabilities.data[e] * (logits.data[e] - log_partition[t]);
     sum -= static_cast<double>(inner);
   }
   return logits.rows == 0 ? 0.0 : sum / static_cast<double>(logits.rows);

@@ -14,7 +14,8 @@ struct noisy_logits {
   std::vector<Real> sigma;
 };
 
-/// H = z + ε·(softplus(raw) + floor). `normal` = ε [T, E]; empty: no draw.
+/// H = z + ε·(softplus(raw) + floor). `normal` = ε [T, E]; empty: no draw. Throws `run_failure` where that
+/// overflows.
 template <class Real>
 noisy_logits<Real> add_noise(matrix_view<Real> logits, matrix_view<Real> noise_logits,
                              std::span<const Real> normal, double floor);

@@ -3,6 +3,7 @@
 #include "model/routing/functions.hpp"
 #include "model/routing/noise.hpp"
 #include "model/routing/routers.hpp"
+#include "model/routing/scores.hpp"
 #include "model/routing/selection.hpp"
 
 namespace troupe {
@@ -18,6 +19,7 @@ noisy_logits<Real> add_noise(matrix_view<Real> logits, matrix_view<Real> noise_l
     out.sigma[i] = softplus(noise_logits.data[i]) + static_cast<Real>(floor);
     out.values[i] = normal.empty() ? logits.data[i] : logits.data[i] + normal[i] * out.sigma[i];
   }
+  require_finite<Real>({out.values.data(), logits.rows, logits.columns}, "noisy logit");
   return out;
 }
 

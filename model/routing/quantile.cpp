@@ -1,6 +1,7 @@
 // Quantile balancing (Megatron-Core): §2.10.
 
 #include "model/routing/routers.hpp"
+#include "model/routing/scores.hpp"
 #include "model/routing/selection.hpp"
 
 #include <algorithm>
@@ -51,6 +52,7 @@ private:
       std::nth_element(column.begin(), place, column.end(), std::greater<>());
       out.push_back(*place);
     }
+    require_finite<Real>({out.data(), 1, z.columns}, "threshold");
     return out;
   }
 

@@ -1,10 +1,12 @@
 #include "model/routing/scores.hpp"
 
 #include "model/routing/lanes.hpp"
+#include "model/run_failure.hpp"
 
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <string>
 
 namespace troupe {
 
@@ -26,25 +28,52 @@ gate_scores<Real> softmax_rows(matrix_view<Real> logits) {
   return out;
 }
 
+namespace {
+
+/// The first value that is not finite, or -1.
+template <class Real>
+std::int64_t first_not_finite(matrix_view<Real> values) {
+  const auto n = values.rows * values.columns;
+  const auto finite = [&](std::int64_t i) {
+    return std::abs(values.data[i]) <= std::numeric_limits<Real>::max();
+  };
+  bool good = true;
+  for (std::int64_t i = 0; i < n; ++i) good &= finite(i);
+  for (std::int64_t i = 0; !good && i < n; ++i)
+    if (!finite(i)) return i;
+  return -1;
+}
+
+template <class Real>
+error not_finite(matrix_view<Real> values, std::int64_t i, const std::string& what) {
+  const auto place = [](const char* name, bool told, std::int64_t index) {
+    return told ? std::string(", ") + name + " " + std::to_string(index) : std::string();
+  };
+  return {error_code::over_limit, "[router] " + what + place("token", values.rows > 1, i / values.columns)
+                                    + place("expert", values.columns > 1, i % values.columns) + ": got "
+                                    + std::to_string(values.data[i])
+                                    + ", limit finite; lower the learning rate or clip gradients"};
+}
+
+} // namespace
+
 template <class Real>
 expected<void> check_finite(matrix_view<Real> logits, std::uint16_t layer) {
-  const auto n = logits.rows * logits.columns;
-  bool good = true;
-  for (std::int64_t i = 0; i < n; ++i) good &= std::abs(logits.data[i]) <= std::numeric_limits<Real>::max();
-  if (good) return {};
-  for (std::int64_t i = 0; i < n; ++i)
-    if (!(std::abs(logits.data[i]) <= std::numeric_limits<Real>::max()))
-      return fail(error_code::over_limit, "[router] logit of layer " + std::to_string(layer) + ", token "
-                                            + std::to_string(i / logits.columns) + ", expert "
-                                            + std::to_string(i % logits.columns) + ": got "
-                                            + std::to_string(logits.data[i])
-                                            + ", limit finite; lower the learning rate or clip gradients");
-  return {};
+  const auto i = first_not_finite(logits);
+  if (i < 0) return {};
+  return tl::unexpected(not_finite(logits, i, "logit of layer " + std::to_string(layer)));
+}
+
+template <class Real>
+void require_finite(matrix_view<Real> values, const char* what) {
+  if (const auto i = first_not_finite(values); i >= 0) throw run_failure(not_finite(values, i, what));
 }
 
 template gate_scores<float> softmax_rows(matrix_view<float>);
 template gate_scores<double> softmax_rows(matrix_view<double>);
 template expected<void> check_finite(matrix_view<float>, std::uint16_t);
 template expected<void> check_finite(matrix_view<double>, std::uint16_t);
+template void require_finite(matrix_view<float>, const char*);
+template void require_finite(matrix_view<double>, const char*);
 
 } // namespace troupe

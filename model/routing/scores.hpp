@@ -27,4 +27,9 @@ gate_scores<Real> softmax_rows(matrix_view<Real> logits);
 template <class Real>
 expected<void> check_finite(matrix_view<Real> logits, std::uint16_t layer);
 
+/// Throws `run_failure` if one of `values` ([T, E], [T, 1] or [1, E]), which were computed from finite
+/// logits, is not finite; names its token and expert.
+template <class Real>
+void require_finite(matrix_view<Real> values, const char* what);
+
 } // namespace troupe

@@ -1,14 +1,19 @@
 #include "model/routing/selection.hpp"
 
 #include "model/routing/lanes.hpp"
+#include "model/run_failure.hpp"
 
 #include <algorithm>
 #include <cmath>
+#include <string>
 
 namespace troupe {
 
+namespace {
+
+/// -1 from the slot on for which a row has no score above -∞.
 template <class Real>
-std::vector<std::int32_t> top_k(matrix_view<Real> scores, std::int64_t k) {
+std::vector<std::int32_t> best_of_rows(matrix_view<Real> scores, std::int64_t k) {
   std::vector<std::int32_t> out(static_cast<std::size_t>(scores.rows * k));
   std::vector<Real> block(static_cast<std::size_t>(scores.columns * lanes));
   std::int32_t chosen[lanes];
@@ -21,6 +26,41 @@ std::vector<std::int32_t> top_k(matrix_view<Real> scores, std::int64_t k) {
     }
   }
   return out;
+}
+
+[[noreturn]] void give_up(const std::string& what, const std::string& got, const std::string& limit) {
+  throw run_failure({error_code::over_limit, "[router] " + what + ": got " + got + ", limit " + limit
+                                               + "; lower the learning rate or clip gradients"});
+}
+
+} // namespace
+
+template <class Real>
+std::vector<std::int32_t> top_k(matrix_view<Real> scores, std::int64_t k) {
+  auto out = best_of_rows(scores, k);
+  for (std::int64_t t = 0; t < scores.rows; ++t)
+    if (out[t * k + k - 1] < 0)
+      give_up("scores of token " + std::to_string(t), "too few that can be chosen",
+              std::to_string(k) + " of " + std::to_string(scores.columns) + " that are numbers");
+  return out;
+}
+
+template <class Real>
+std::vector<std::int32_t> largest(matrix_view<Real> scores) {
+  return best_of_rows(scores, 1);
+}
+
+template <class Real>
+void require_sound(const routing<Real>& r, std::int64_t experts) {
+  const auto where = [&](std::size_t i) {
+    return " of token " + std::to_string(i / static_cast<std::size_t>(r.slots)) + ", slot "
+           + std::to_string(i % static_cast<std::size_t>(r.slots));
+  };
+  for (std::size_t i = 0; i < r.experts.size(); ++i) {
+    if (r.experts[i] < -1 || r.experts[i] >= experts)
+      give_up("expert" + where(i), std::to_string(r.experts[i]), "-1 to " + std::to_string(experts - 1));
+    if (!std::isfinite(r.gates[i])) give_up("gate" + where(i), std::to_string(r.gates[i]), "finite");
+  }
 }
 
 std::vector<std::uint64_t> count_choices(std::span<const std::int32_t> experts, std::int64_t expert_count) {
@@ -96,6 +136,8 @@ void full_softmax_backward(matrix_view<Real> probabilities, const routing<Real>&
 
 #define TROUPE_INSTANTIATE(Real)                                                                             \
   template std::vector<std::int32_t> top_k(matrix_view<Real>, std::int64_t);                                 \
+  template std::vector<std::int32_t> largest(matrix_view<Real>);                                             \
+  template void require_sound(const routing<Real>&, std::int64_t);                                           \
   template routing<Real> choose_top_k(matrix_view<Real>, std::int64_t, matrix_view<Real>);                   \
   template void renormalise(routing<Real>&);                                                                 \
   template void softmax_over_slots(routing<Real>&);                                                          \

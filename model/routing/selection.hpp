@@ -9,9 +9,14 @@
 namespace troupe {
 
 /// The k largest of every row of `scores` [T, E], largest first; equal scores go to the lowest index.
-/// Scores of -∞ are never chosen; there must be k others in each row. Returns [T, k].
+/// Scores of -∞ and NaN are never chosen; throws `run_failure` unless there are k others in each row. Returns
+/// [T, k].
 template <class Real>
 std::vector<std::int32_t> top_k(matrix_view<Real> scores, std::int64_t k);
+
+/// The largest of every row, lowest index on ties; -1 where every score is -∞ or NaN. Returns [T].
+template <class Real>
+std::vector<std::int32_t> largest(matrix_view<Real> scores);
 
 /// n_e: how often each expert occurs among the chosen ones; -1 is skipped.
 std::vector<std::uint64_t> count_choices(std::span<const std::int32_t> experts, std::int64_t expert_count);
@@ -19,6 +24,10 @@ std::vector<std::uint64_t> count_choices(std::span<const std::int32_t> experts, 
 /// A routing of top-k choices with their counts; gates are `values` [T, E] at the chosen places.
 template <class Real>
 routing<Real> choose_top_k(matrix_view<Real> scores, std::int64_t k, matrix_view<Real> values);
+
+/// Throws `run_failure` unless every slot names one of the experts or none (-1), with a finite gate.
+template <class Real>
+void require_sound(const routing<Real>& r, std::int64_t experts);
 
 /// Divides the gates of each token by their sum.
 template <class Real>

@@ -2,6 +2,7 @@
 
 #include "model/routing/functions.hpp"
 #include "model/routing/routers.hpp"
+#include "model/routing/scores.hpp"
 #include "model/routing/selection.hpp"
 
 #include <algorithm>
@@ -12,6 +13,7 @@ namespace troupe {
 namespace {
 
 constexpr int updates_max = 1'000'000; // tens, or some ten thousand where epsilon makes the scale drift
+constexpr double exponent_max = 500;   // leaves room below e^709 for sums and for c ≤ 1/(E·epsilon)
 
 /// Top-k of π = c·exp(z)·r in training, of z otherwise. Gates σ(z) for k = 1, else P; not renormalised.
 template <class Real>
@@ -28,6 +30,7 @@ public:
     if (!in.training) return gated(in, choose_top_k(in.logits, k_, in.probabilities));
     auto [plan, updates] = balanced_plan(in.logits);
     const matrix_view<double> view{plan.data(), in.logits.rows, in.logits.columns};
+    require_finite(view, "sinkhorn's plan");
     routing<Real> out;
     out.tokens = view.rows;
     out.slots = k_;
@@ -57,12 +60,27 @@ private:
     return r;
   }
 
+  /// K = exp(z), and epsilon for each row's sum. A row beyond `exponent_max` is divided by a constant, and
+  /// its epsilon with it: its r grows by that constant, π and c stay what they are, and exp cannot overflow.
+  std::pair<std::vector<double>, std::vector<double>> kernel(matrix_view<Real> z) const {
+    std::vector<double> k(static_cast<std::size_t>(z.rows * z.columns));
+    std::vector<double> epsilon(static_cast<std::size_t>(z.rows));
+    for (std::int64_t t = 0; t < z.rows; ++t) {
+      const auto row = z.row(t);
+      const double largest = static_cast<double>(*std::max_element(row.begin(), row.end()));
+      const double shift = std::max(0.0, largest - exponent_max);
+      for (std::int64_t e = 0; e < z.columns; ++e)
+        k[t * z.columns + e] = std::exp(static_cast<double>(row[e]) - shift);
+      epsilon[t] = epsilon_ * std::exp(-shift);
+    }
+    return {std::move(k), std::move(epsilon)};
+  }
+
   /// π and the number of updates of c, in double: exp(z) needs the range.
   std::pair<std::vector<double>, int> balanced_plan(matrix_view<Real> z) const {
     const auto rows = z.rows;
     const auto experts = z.columns;
-    std::vector<double> plan(static_cast<std::size_t>(rows * experts));
-    for (std::int64_t i = 0; i < rows * experts; ++i) plan[i] = std::exp(static_cast<double>(z.data[i]));
+    auto [plan, epsilon] = kernel(z);
     std::vector<double> r(static_cast<std::size_t>(rows));
     std::vector<double> c(static_cast<std::size_t>(experts), 1.0);
     std::vector<double> column(c.size());
@@ -72,7 +90,7 @@ private:
       for (std::int64_t t = 0; t < rows; ++t) {
         double sum = 0;
         for (std::int64_t e = 0; e < experts; ++e) sum += c[e] * plan[t * experts + e];
-        r[t] = (1.0 / static_cast<double>(rows)) / (sum + epsilon_);
+        r[t] = (1.0 / static_cast<double>(rows)) / (sum + epsilon[t]);
         for (std::int64_t e = 0; e < experts; ++e) column[e] += r[t] * plan[t * experts + e];
       }
       change = 0;

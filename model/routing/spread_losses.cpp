@@ -93,8 +93,9 @@ public:
     const auto experts = in.logits.columns;
     for (std::int64_t place = 0; out != nullptr && place < in.logits.rows * experts; ++place) {
       const auto u = w.argument(in, place);
-      const Real a = static_cast<Real>(scale * slope[place % experts]) * normal_density(u)
-                     / w.noisy.sigma[place];
+      const auto density = normal_density(u);
+      if (density == 0) continue; // u may be infinite there
+      const Real a = static_cast<Real>(scale * slope[place % experts]) * density / w.noisy.sigma[place];
       out->logits[place] += a;
       out->noise_logits[place] -= a * u * sigmoid(in.noise_logits.data[place]);
       add_through_noise(in, w.threshold[place], -a, *out);

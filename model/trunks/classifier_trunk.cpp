@@ -3,6 +3,7 @@
 #include "messages/check.hpp"
 #include "model/routing/functions.hpp"
 #include "model/routing/health.hpp"
+#include "model/routing/selection.hpp"
 #include "model/run_failure.hpp"
 #include "model/trunks/classifier_tape.hpp"
 #include "model/trunks/gate_kernels.hpp"
@@ -10,6 +11,7 @@
 #include "model/trunks/wide_gate.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <utility>
 
@@ -61,7 +63,6 @@ private:
     return t.dense.template as<Real>().data() + offset;
   }
 
-  void check_experts(std::span<const std::int32_t> experts) const;
   void check_ids(std::span<const std::int64_t> ids, std::int64_t limit, const char* what) const;
   tensor selected_inputs(const tape_type& t) const;
   void compute_logits(tape_type& t) const;
@@ -91,16 +92,6 @@ void classifier_trunk<Real>::check_ids(std::span<const std::int64_t> ids, std::i
       throw run_failure({error_code::malformed, std::string("[trunk] ") + what + " of row "
                                                   + std::to_string(i) + ": got " + std::to_string(ids[i])
                                                   + ", limit 0 to " + std::to_string(limit - 1)});
-}
-
-/// The rule may come from outside.
-template <class Real>
-void classifier_trunk<Real>::check_experts(std::span<const std::int32_t> experts) const {
-  for (auto e : experts)
-    if (e >= parts_.experts)
-      throw run_failure({error_code::malformed, "[router] expert in the router's result: got "
-                                                  + std::to_string(e) + ", limit "
-                                                  + std::to_string(parts_.experts) + " experts"});
 }
 
 template <class Real>
@@ -192,7 +183,7 @@ void classifier_trunk<Real>::route(tape_type& t) const {
     in.draws = t.draws;
   }
   t.chosen = rule_.route(in);
-  check_experts(t.chosen.experts);
+  require_sound(t.chosen, parts_.experts); // the rule may come from outside
 }
 
 template <class Real>
@@ -233,7 +224,10 @@ void classifier_trunk<Real>::fill_slots(tape_type& t) const {
     }
   if (!parts_.shared_expert) return;
   std::vector<Real> shared(static_cast<std::size_t>(r.tokens));
-  if (parts_.shared_gate) gate_logits(t.rows, parameters(t, layout_.shared_gate), 1, shared.data());
+  if (parts_.shared_gate) {
+    gate_logits(t.rows, parameters(t, layout_.shared_gate), 1, shared.data());
+    require_finite<Real>({shared.data(), r.tokens, 1}, "logit of the shared expert's gate");
+  }
   for (std::int64_t i = 0; i < r.tokens; ++i) {
     experts[i * t.slots + routed_slots] = static_cast<std::int32_t>(parts_.experts);
     gates[i * t.slots + routed_slots] = parts_.shared_gate ? sigmoid(shared[i]) : Real(1);
@@ -290,7 +284,15 @@ layer_health classifier_trunk<Real>::health(const tape_type& t) const {
     out.values.push_back(
       {"entropy", router_entropy(t.seen.logits, t.seen.probabilities, t.seen.log_partition)});
   const auto in = seen_by_losses(t);
-  for (const auto& l : parts_.losses) out.values.push_back({l.name, l.loss->evaluate(in, 0, nullptr)});
+  for (const auto& l : parts_.losses) {
+    const auto value = l.loss->evaluate(in, 0, nullptr);
+    if (!std::isfinite(value))
+      throw run_failure({error_code::over_limit, "[router] loss '" + l.name + "': got "
+                                                   + std::to_string(value)
+                                                   + ", limit finite; lower the learning rate or clip "
+                                                     "gradients"});
+    out.values.push_back({l.name, value});
+  }
   double mass = 0;
   std::uint64_t used = 0;
   std::uint64_t chosen = 0;
@@ -353,6 +355,10 @@ void classifier_trunk<Real>::gate_gradient(tape_type& t) const {
   const auto in = seen_by_losses(t);
   for (const auto& l : parts_.losses)
     if (l.coefficient != 0) l.loss->evaluate(in, l.coefficient * t.context.share, &t.gradient);
+  require_finite<Real>({t.gradient.logits.data(), t.tokens(), parts_.experts}, "gradient of the logit");
+  if (needs_.noise_gate)
+    require_finite<Real>({t.gradient.noise_logits.data(), t.tokens(), parts_.experts},
+                         "gradient of the noise logit");
 }
 
 template <class Real>

@@ -20,7 +20,7 @@ namespace troupe {
 ///
 /// Everything that leaves backward is scaled by the microbatch's share T_mb/T. The "gradient" of a selection
 /// bias is what its rule needs: the counts n_e, or the thresholds times the share. Throws `run_failure` for
-/// logits that are not finite and for labels or ids out of range.
+/// logits, gates, router losses and their gradients that are not finite and for labels or ids out of range.
 template <class Real>
 std::unique_ptr<trunk_module> make_classifier_trunk(classifier_parts<Real> parts);
 

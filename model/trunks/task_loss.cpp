@@ -9,7 +9,7 @@ template <class Real>
 task_result<Real> cross_entropy(matrix_view<Real> y, std::span<const std::int64_t> labels, double scale) {
   task_result<Real> out;
   auto scores = softmax_rows(y);
-  const auto best = top_k(y, 1);
+  const auto best = largest(y);
   const auto t = static_cast<double>(y.rows);
   for (std::int64_t i = 0; i < y.rows; ++i) {
     out.loss += static_cast<double>(scores.log_partition[i] - y.data[i * y.columns + labels[i]]);

@@ -1,9 +1,11 @@
 #include "model/run_failure.hpp"
 #include "model/trunks/gate_kernels.hpp"
 #include "tests/model/trunks/classifier_fixture.hpp"
+#include "tests/model/trunks/pixel_fixture.hpp"
 
 #include <catch2/catch_approx.hpp>
 #include <catch2/catch_test_macros.hpp>
+#include <catch2/matchers/catch_matchers_string.hpp>
 
 #include <cmath>
 #include <limits>
@@ -12,13 +14,6 @@ using namespace troupe;
 using namespace troupe::testing;
 
 namespace {
-
-tensor pixels(std::int64_t rows, std::int64_t width) {
-  auto out = tensor::allocate(dtype::u8, {rows, width});
-  auto bytes = out.mutable_as<std::uint8_t>();
-  for (std::size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<std::uint8_t>(i * i % 251);
-  return out;
-}
 
 const named_value* find(const microbatch_report& report, const std::string& name) {
   for (const auto& v : report.layers.at(0).values)
@@ -159,6 +154,55 @@ TEST_CASE("weights that are not finite and labels out of range end the run with 
   };
   CHECK(failure(batch_of(x, 3)).find("layer 0, token 7") != std::string::npos);
   CHECK(failure(batch_of(normal_tensor<float>({12, 6}, 1), 9)).find("limit 0 to 2") != std::string::npos);
+}
+
+TEST_CASE("gates, router losses and their gradients that are not finite end the run by name", "[unit]") {
+  auto config = classifier<float>::default_configuration();
+  const auto failure = [&](const batch& b, auto&& change) {
+    classifier<float> c(config, widths_of(6, 3));
+    change(c);
+    try {
+      c.run({0, 0, 0, true, 1.0}, b);
+    } catch (const run_failure& e) {
+      return e.reason().text;
+    }
+    return std::string();
+  };
+  const auto set_dense = [](auto& c, const std::string& name, float value) {
+    auto values = c.dense->parameters();
+    for (auto& v : values)
+      if (v.name == name)
+        for (auto& x : v.value.template mutable_as<float>()) x = value;
+    REQUIRE(c.dense->set_parameters(values));
+  };
+  const auto b = batch_of(normal_tensor<float>({12, 6}, 1), 3);
+  // Logits are finite, but an expert's output is not, and the gate's gradient is its product with dL/dy.
+  CHECK_THAT(failure(b,
+                     [](auto& c) {
+                       auto values = c.experts[2]->parameters();
+                       for (auto& v : values)
+                         for (auto& x : v.value.template mutable_as<float>()) x = 1e38f;
+                       REQUIRE(c.experts[2]->set_parameters(values));
+                     }),
+             Catch::Matchers::StartsWith("[router] gradient of the logit, token "));
+  config.model.shared_experts = 1;
+  config.model.shared_expert_gate = true;
+  CHECK_THAT(failure(b, [&](auto& c) { set_dense(c, "shared.gate", 3e38f); }),
+             Catch::Matchers::StartsWith("[router] logit of the shared expert's gate, token "));
+  config.model.shared_experts = 0;
+  config.model.shared_expert_gate = false;
+  config.model.precision = "f64";
+  config.model.router.losses = {{"z", 0.1}};
+  classifier<double> wide(config, widths_of(6, 3));
+  auto x = normal_tensor<double>({12, 6}, 1);
+  for (auto& v : x.mutable_as<double>()) v *= 1e200; // so are the logits, and the loss squares them
+  try {
+    wide.run({0, 0, 0, true, 1.0}, batch_of(x, 3));
+    FAIL("the run goes on");
+  } catch (const run_failure& e) {
+    CHECK(e.reason().text
+          == "[router] loss 'z': got inf, limit finite; lower the learning rate or clip gradients");
+  }
 }
 
 TEST_CASE("the selection bias follows the counts of the whole step and no optimizer", "[unit]") {

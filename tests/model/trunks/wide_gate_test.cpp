@@ -1,6 +1,7 @@
 #include "model/trunks/gate_kernels.hpp"
 #include "model/trunks/wide_gate.hpp"
 #include "tests/model/experts/expert_fixture.hpp"
+#include "tests/model/trunks/pixel_fixture.hpp"
 
 #include <catch2/catch_test_macros.hpp>
 
@@ -10,13 +11,6 @@ using namespace troupe;
 using namespace troupe::testing;
 
 namespace {
-
-tensor pixels(std::int64_t rows, std::int64_t width) {
-  auto out = tensor::allocate(dtype::u8, {rows, width});
-  auto bytes = out.mutable_as<std::uint8_t>();
-  for (std::size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<std::uint8_t>(i * i % 251);
-  return out;
-}
 
 /// The plain loops of double precision.
 struct textbook {
