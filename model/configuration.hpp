@@ -30,6 +30,8 @@ struct loss_option {
 /// How tokens choose experts. Each router reads the options that it knows and refuses what cannot go
 /// together.
 struct router_options {
+  static constexpr double factor_max = 1e30; ///< of factors and sizes: beyond it single precision overflows
+
   std::string name = "softmax";
   std::uint32_t experts_per_token = 2;
   bool renormalise = true;
@@ -73,6 +75,12 @@ struct model_options {
                                  ///< embeddings)
   std::string precision = "f32"; ///< f32 | f64
   router_options router;
+
+  /// Slots of a row at most: expert choice may give it to every expert. The shared expert takes one more.
+  std::uint64_t slots_per_row_max() const {
+    return std::uint64_t{router.name == "expert_choice" ? experts : router.experts_per_token}
+           + (shared_experts > 0 ? 1 : 0);
+  }
 
   /// Expert actors of a layer: the routed ones, and one that holds the shared ones.
   std::uint32_t owners_per_layer() const { return experts + (shared_experts > 0 ? 1 : 0); }

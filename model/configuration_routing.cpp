@@ -84,11 +84,11 @@ void check_router(checks& check, const model_options& model) {
   check_experts_per_token(check, model);
   check.require(router.name != "task" || model.task == "classify", "--router",
                 "task with model.task " + model.task, "another router, because it goes by the rows' labels");
-  check.positive("--router-scale", router.scale);
-  check.not_negative("--router-bias-update-rate", router.bias_update_rate);
+  check.range("--router-scale", router.scale, 1 / router_options::factor_max, router_options::factor_max);
+  check.range("--router-bias-update-rate", router.bias_update_rate, 0, router_options::factor_max);
   check.one_of("--router-base", router.base, {"sigmoid", "softmax"});
   check.one_of("--router-group-mask", router.group_mask, {"neg_inf", "zero"});
-  check.not_negative("--router-noise-floor", router.noise_floor);
+  check.range("--router-noise-floor", router.noise_floor, 0, router_options::factor_max);
   check.one_of("--router-second", router.second, {"random", "threshold", "gumbel", "all"});
   check.positive("--router-second-threshold", router.second_threshold);
   check.positive("--router-sinkhorn-tolerance", router.sinkhorn_tolerance);
@@ -246,7 +246,7 @@ std::vector<std::string> unread_options(const router_options& o) {
 
 } // namespace
 
-std::vector<std::string> warnings_of(const configuration& config) {
+std::vector<std::string> routing_warnings(const configuration& config) {
   const auto& router = config.model.router;
   std::vector<std::string> out;
   if (const auto& names = standard_routers(); std::ranges::find(names, router.name) != names.end())
@@ -259,6 +259,11 @@ std::vector<std::string> warnings_of(const configuration& config) {
     out.push_back("--router group_limited keeps " + std::to_string(router.groups_kept) + " of "
                   + std::to_string(router.groups)
                   + " groups, which limits nothing; choose --router-groups and fewer --router-groups-kept");
+  if (const router_options plain; router.capacity_policy == "none"
+                                  && (router.capacity_factor != plain.capacity_factor
+                                      || router.capacity_factor_eval != plain.capacity_factor_eval
+                                      || router.capacity_minimum != plain.capacity_minimum))
+    out.push_back("capacities change nothing with --capacity-policy none; choose a policy that drops");
   if (router.capacity_policy != "none" && router.capacity_factor < 1)
     out.push_back("--capacity-factor " + text_of(router.capacity_factor)
                   + " drops rows even at perfect balance; choose 1 or more");

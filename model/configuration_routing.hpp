@@ -18,4 +18,7 @@ bool balances_by_itself(const router_options& router);
 /// Router, losses, capacity and shared experts of a configuration: impossible values and combinations.
 void check_routing(checks& check, const model_options& model);
 
+/// The part of `warnings_of` that is about them.
+std::vector<std::string> routing_warnings(const configuration& config);
+
 } // namespace troupe

@@ -45,9 +45,9 @@ void check_data(checks& check, const data_options& data, const extensions& more)
     check.require(!data.directory.empty(), "--data-dir", "nothing", "a safetensors file",
                   "--data tensors reads its rows from there");
   if (data.name == "gaussian") {
-    check.range("data.gaussian_rows", data.gaussian_rows, 1, slots_max);
-    check.range("data.gaussian_width", data.gaussian_width, 1, width_max);
-    check.range("data.gaussian_classes", data.gaussian_classes, 1, width_max);
+    check.range("--gaussian-rows", data.gaussian_rows, 1, slots_max);
+    check.range("--gaussian-width", data.gaussian_width, 1, width_max);
+    check.range("--gaussian-classes", data.gaussian_classes, 1, width_max);
   }
 }
 
@@ -110,11 +110,11 @@ void check_all(checks& check, const configuration& config, const extensions& mor
   check_model(check, config.model, more);
   check_optimizer(check, config.optimizer);
   check_schedule(check, config.schedule);
-  check.range("intra_op_threads", config.intra_op_threads, 1, threads_max);
+  check.range("--intra-op-threads", config.intra_op_threads, 1, threads_max);
   const auto rows = std::max(config.schedule.batch_size, config.schedule.eval_batch_size);
-  check.require(rows * config.model.router.experts_per_token <= slots_max, "--batch-size",
-                std::to_string(rows) + " rows with " + std::to_string(config.model.router.experts_per_token)
-                  + " experts each",
+  check.require(rows * config.model.slots_per_row_max() <= slots_max, "--batch-size",
+                std::to_string(rows) + " rows with up to " + std::to_string(config.model.slots_per_row_max())
+                  + " experts each, the shared one included",
                 std::to_string(slots_max) + " (token, expert) pairs", "choose a smaller batch");
 }
 
@@ -141,6 +141,29 @@ expected<void> validate(const configuration& config, const run_options& options,
               "0 chooses by the number of cores");
   check.range("message_delay_ms_max", options.message_delay_ms_max, 0, 60000);
   return check.result();
+}
+
+std::vector<std::string> warnings_of(const configuration& config) {
+  auto out = routing_warnings(config);
+  const configuration plain;
+  const auto& data = config.data;
+  const auto& o = config.optimizer;
+  const auto idle = [&](bool changed, const std::string& flag, const std::string& with) {
+    if (changed) out.push_back(flag + " changes nothing with " + with);
+  };
+  const bool clusters = data.gaussian_rows != plain.data.gaussian_rows
+                        || data.gaussian_width != plain.data.gaussian_width
+                        || data.gaussian_classes != plain.data.gaussian_classes;
+  idle(clusters && data.name != "gaussian", "--gaussian-rows, -width or -classes", "--data " + data.name);
+  const bool adam = o.beta1 != plain.optimizer.beta1 || o.beta2 != plain.optimizer.beta2
+                    || o.epsilon != plain.optimizer.epsilon;
+  idle(adam && o.name == "sgd", "--beta1, --beta2 or --epsilon", "--optimizer sgd");
+  idle(o.min_learning_rate != 0 && o.schedule == "constant", "--min-lr", "--lr-schedule constant");
+  idle(o.clip_scope != plain.optimizer.clip_scope && o.clip_norm == 0, "--clip-scope", "--clip-norm 0");
+  if (config.schedule.max_steps > 0 && o.warmup_steps > config.schedule.max_steps)
+    out.push_back("--warmup-steps " + std::to_string(o.warmup_steps) + " is more than --max-steps "
+                  + std::to_string(config.schedule.max_steps) + ": the learning rate never reaches --lr");
+  return out;
 }
 
 expected<void> validate(const configuration& config) {

@@ -31,7 +31,8 @@ data_set make_gaussian(const data_options& options, std::uint64_t seed);
 /// without labels. Errors: not_found, malformed.
 expected<data_set> open_tensors(const std::filesystem::path& file);
 
-/// The data set that `config.data` names. Error: usage for an unknown name.
+/// The data set that `config.data` names. Errors: usage for an unknown name and for clusters beyond the
+/// machine's memory.
 expected<data_set> open_data(const configuration& config);
 
 } // namespace troupe

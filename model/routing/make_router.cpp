@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <sstream>
 #include <string>
 
 namespace troupe {
@@ -12,6 +13,12 @@ namespace {
 
 tl::unexpected<error> refuse(const std::string& what, const std::string& got, const std::string& limit) {
   return fail(error_code::usage, "[router] " + what + ": got " + got + ", limit " + limit);
+}
+
+std::string shown(double value) {
+  std::ostringstream out;
+  out << value;
+  return out.str();
 }
 
 expected<void> check_slots(const router_options& o, std::uint32_t experts, std::uint32_t most) {
@@ -105,10 +112,11 @@ expected<void> check(const router_options& o, std::uint32_t experts, router_purp
     return check_exactly(o, 2, "it chooses a first and a second expert");
   }
   if (o.name == "sigmoid_bias" || o.name == "group_limited")
-    if (auto good = check_positive("scale", o.scale); !good) return good;
+    if (!(o.scale >= 1 / o.factor_max && o.scale <= o.factor_max))
+      return refuse("scale", shown(o.scale), shown(1 / o.factor_max) + " to " + shown(o.factor_max));
   if (o.name == "group_limited") return check_groups(o, experts);
-  if (o.name == "noisy_top_k" && !(std::isfinite(o.noise_floor) && o.noise_floor >= 0))
-    return refuse("noise floor", std::to_string(o.noise_floor), "a finite number from 0 up");
+  if (o.name == "noisy_top_k" && !(o.noise_floor >= 0 && o.noise_floor <= o.factor_max))
+    return refuse("noise floor", shown(o.noise_floor), "0 to " + shown(o.factor_max));
   if (o.name == "sinkhorn") {
     if (auto good = check_positive("tolerance of sinkhorn", o.sinkhorn_tolerance); !good) return good;
     if (auto good = check_positive("epsilon of sinkhorn", o.sinkhorn_epsilon); !good) return good;

@@ -72,11 +72,10 @@ const double infinity = std::numeric_limits<double>::infinity();
 const std::vector<bad_row> bad_rows = {
   {"--data:", "fashion-mnist | gaussian | tensors", [](auto& c, auto&) { c.data.name = "mnist"; }},
   {"--data-dir:", "a safetensors file", [](auto& c, auto&) { c.data.name = "tensors"; }},
-  {"data.gaussian_rows:", "got 0",
-   [](auto& c, auto&) { c.data.name = "gaussian", c.data.gaussian_rows = 0; }},
-  {"data.gaussian_width:", "got -1",
+  {"--gaussian-rows:", "got 0", [](auto& c, auto&) { c.data.name = "gaussian", c.data.gaussian_rows = 0; }},
+  {"--gaussian-width:", "got -1",
    [](auto& c, auto&) { c.data.name = "gaussian", c.data.gaussian_width = -1; }},
-  {"data.gaussian_classes:", "got 0",
+  {"--gaussian-classes:", "got 0",
    [](auto& c, auto&) { c.data.name = "gaussian", c.data.gaussian_classes = 0; }},
   {"model.task:", "'guess'", [](auto& c, auto&) { c.model.task = "guess"; }},
   {"--num-experts:", "got 0, limit 1 to 4096", [](auto& c, auto&) { c.model.experts = 0; }},
@@ -235,14 +234,32 @@ const std::vector<bad_row> bad_rows = {
   {"--weight-decay:", "got -1", [](auto& c, auto&) { c.optimizer.weight_decay = -1; }},
   {"--clip-norm:", "got -1", [](auto& c, auto&) { c.optimizer.clip_norm = -1; }},
   {"--clip-scope:", "global | local", [](auto& c, auto&) { c.optimizer.clip_scope = "both"; }},
+  {"--router-noise-floor:", "got 3.4e+38, limit 0 to 1e+30",
+   [](auto& c, auto&) { c.model.router.name = "noisy_top_k", c.model.router.noise_floor = 3.4e38; }},
+  {"--router-scale:", "got 1e+300", [](auto& c, auto&) { c.model.router.scale = 1e300; }},
   {"--batch-size:", "got 0", [](auto& c, auto&) { c.schedule.batch_size = 0; }},
+  {"--batch-size:",
+   "got 16777216 rows with up to 128 experts each, the shared one included, limit 2147483647",
+   [](auto& c, auto&) {
+     c.schedule.batch_size = std::uint64_t{1} << 24;
+     c.model.experts = 200;
+     c.model.router.experts_per_token = 127;
+     c.model.shared_experts = 1;
+   }},
+  {"--batch-size:", "got 16777216 rows with up to 128 experts each",
+   [](auto& c, auto&) {
+     c.schedule.batch_size = std::uint64_t{1} << 24;
+     c.model.experts = 128;
+     c.model.router.name = "expert_choice";
+     c.model.router.losses = {};
+   }},
   {"--num-microbatches:", "got 0", [](auto& c, auto&) { c.schedule.num_microbatches = 0; }},
   {"--num-microbatches:", "got 129, limit 64 (the batch size)",
    [](auto& c, auto&) { c.schedule.num_microbatches = 129; }},
   {"--lanes:", "got 0", [](auto& c, auto&) { c.schedule.lanes = 0; }},
   {"--lanes:", "got 2, limit 1 (the number of microbatches)", [](auto& c, auto&) { c.schedule.lanes = 2; }},
   {"--epochs:", "got 0", [](auto& c, auto&) { c.schedule.epochs = 0; }},
-  {"intra_op_threads:", "got 0", [](auto& c, auto&) { c.intra_op_threads = 0; }},
+  {"--intra-op-threads:", "got 0", [](auto& c, auto&) { c.intra_op_threads = 0; }},
   {"--nodes:", "got 65", [](auto&, auto& r) { r.nodes = 65; }},
   {"--data-parallel-size:", "got 0", [](auto&, auto& r) { r.data_parallel_size = 0; }},
   {"--data-parallel-size:", "got 2, limit 1 (the number of lanes)",
@@ -373,6 +390,29 @@ TEST_CASE("what is allowed but probably not meant is warned of with the remedy",
   CHECK_THAT(only(unlimited), ContainsSubstring("keeps 1 of 1 groups, which limits nothing"));
   unlimited.model.router.groups = 2;
   CHECK(warnings_of(unlimited).empty());
+  configuration idle;
+  idle.model.router.capacity_factor = 2;
+  CHECK_THAT(only(idle), ContainsSubstring("--capacity-policy none"));
+  idle = {};
+  idle.data.gaussian_rows = 1;
+  CHECK_THAT(only(idle), ContainsSubstring("changes nothing with --data fashion-mnist"));
+  idle = {};
+  idle.optimizer.name = "sgd";
+  idle.optimizer.beta1 = 0.5;
+  CHECK_THAT(only(idle), ContainsSubstring("--beta1") && ContainsSubstring("--optimizer sgd"));
+  idle = {};
+  idle.optimizer.clip_scope = "local";
+  CHECK_THAT(only(idle), StartsWith("--clip-scope changes nothing with --clip-norm 0"));
+  idle = {};
+  idle.optimizer.min_learning_rate = 1e-4;
+  CHECK(warnings_of(idle).empty());
+  idle.optimizer.schedule = "constant";
+  CHECK_THAT(only(idle), StartsWith("--min-lr changes nothing"));
+  idle = {};
+  idle.optimizer.warmup_steps = 11;
+  CHECK(warnings_of(idle).empty());
+  idle.schedule.max_steps = 10;
+  CHECK_THAT(only(idle), StartsWith("--warmup-steps 11 is more than --max-steps 10"));
   configuration tight;
   tight.model.router.capacity_policy = "probs";
   tight.model.router.capacity_factor = 0.5;

@@ -129,6 +129,16 @@ TEST_CASE("tensor files that make no data set are refused", "[unit]") {
              ContainsSubstring("got f32"));
 }
 
+TEST_CASE("clusters that no memory holds are refused with their size", "[unit]") {
+  configuration config;
+  config.data.name = "gaussian";
+  config.data.gaussian_rows = 2'147'483'647;
+  config.data.gaussian_width = 1 << 20;
+  CHECK_THAT(open_data(config).error().text,
+             ContainsSubstring("--gaussian-rows: got 2147483647 rows of 1048576 numbers, ")
+               && ContainsSubstring("the memory of this machine"));
+}
+
 TEST_CASE("an unknown data set is refused with the names there are", "[unit]") {
   configuration config;
   config.data.name = "mnist";
