@@ -3,8 +3,15 @@
 #include "actors/outbox.hpp"
 
 #include <algorithm>
+#include <cstdint>
 
 namespace troupe {
+
+/// Ticks that a peer gets for so many bytes before the first repeat: 8 MiB a tick, 32 MiB/s. A repeat of what
+/// is still on its way would only delay it.
+constexpr tick_count ticks_for(std::uint64_t bytes) {
+  return bytes / (std::uint64_t{8} << 20);
+}
 
 /// Says when an unanswered message is sent again: after `first` ticks, then after twice as long each time,
 /// but never more than 16 times as long. So a slow peer gets few repeats, and one that lost several is not

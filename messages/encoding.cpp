@@ -13,6 +13,24 @@ std::size_t bytes_of(const frame& f) noexcept {
   return result;
 }
 
+expected<void> check_sizes(const frame& f, std::string_view name, const limits& bounds) {
+  const auto refuse = [&](const char* what, std::size_t got, std::size_t most, const char* limit) {
+    std::string text = "[send ";
+    text.append(name).append("] ").append(what);
+    return fail(error_code::over_limit,
+                text + ": got " + std::to_string(got) + ", limit " + std::to_string(most) + " (" + limit
+                  + "); choose smaller experts or batches, or more microbatches, or keep the experts in one "
+                    "process (--nodes 0)");
+  };
+  if (f.header.size() > bounds.header_bytes_max)
+    return refuse("header bytes", f.header.size(), bounds.header_bytes_max, "header_bytes_max");
+  if (f.payloads.size() > bounds.payloads_max)
+    return refuse("payloads", f.payloads.size(), bounds.payloads_max, "payloads_max");
+  if (bytes_of(f) > bounds.message_bytes_max)
+    return refuse("message bytes", bytes_of(f), bounds.message_bytes_max, "message_bytes_max");
+  return {};
+}
+
 } // namespace troupe
 
 namespace troupe::detail {

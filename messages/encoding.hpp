@@ -9,6 +9,7 @@
 #include "messages/work.hpp"
 
 #include <concepts>
+#include <string_view>
 #include <vector>
 
 namespace troupe {
@@ -32,6 +33,10 @@ concept wire_message =
   one_of<M, plan, norm_report, commit, applied, fetch, batch, dispatch, combine, gradient, input_gradient,
          dense_gradient, dense_parameters, refusal, replica_report, placement_change, placement_settled,
          owner_state, state_received, state_request, release, ready, join_request, welcome>;
+
+/// Refuses a frame that a receiver would refuse for its size, before it is given to a transport that could
+/// only drop it. `name` is the message's.
+expected<void> check_sizes(const frame& f, std::string_view name, const limits& bounds);
 
 /// The payloads share the tensors' memory. Cost: two allocations and about 10 ns per list element.
 template <wire_message M>

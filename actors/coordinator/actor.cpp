@@ -20,7 +20,7 @@ caf::error as_caf(const error& e) {
   return caf::make_error(caf::sec::runtime_error, e.text);
 }
 
-/// Ticks until states that have not arrived are sent, or asked for, again: they may be large.
+/// Ticks until states that have not arrived are sent, or asked for, again; more for large ones.
 constexpr tick_count states_again_after = 4;
 
 struct coordinator_state {
@@ -63,7 +63,7 @@ struct coordinator_state {
       },
       [this](const collect_states& m) {
         collecting = m.version;
-        repeat_request = {ticks, states_again_after};
+        repeat_request = {ticks, states_again_after + ticks_for(staff.states_bytes)};
         request_states();
       },
       [this](const end_run& m) {
@@ -122,7 +122,9 @@ struct coordinator_state {
     const auto before = core.started();
     take(m);
     if (before || !core.started()) return;
-    repeat_initial = {ticks, states_again_after};
+    std::uint64_t bytes = 0;
+    for (auto& state : staff.initial_states) bytes += state.second.bytes();
+    repeat_initial = {ticks, states_again_after + ticks_for(bytes)};
     send_initial_states();
   }
 

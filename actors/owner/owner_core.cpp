@@ -149,7 +149,7 @@ void owner_core::complete(step_state& step, outbox& out) {
 void owner_core::hand_over(outbox& out) {
   if (awaiting_state_ || version_ != leaves_at_ || leaving_state_.present()) return;
   leaving_state_ = parameters_.save();
-  state_repeat_ = {ticks_, settings_.resend_after};
+  state_repeat_ = {ticks_, settings_.resend_after + ticks_for(leaving_state_.bytes())};
   send_state(out);
 }
 

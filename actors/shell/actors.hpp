@@ -69,6 +69,7 @@ struct coordinator_staff {
   std::map<owner_id, tensor> initial_states; ///< sent to the experts at the start; empty: they initialise
                                              ///< themselves
   std::size_t owners = 0;                    ///< how many states make a collection
+  std::uint64_t states_bytes = 0;            ///< what they weigh, about
   std::function<run_progress()> progress;
 };
 

@@ -2,6 +2,7 @@
 
 #include "model/checkpoint/model_directory.hpp"
 #include "model/data/batch_geometry.hpp"
+#include "model/message_sizes.hpp"
 
 #include <caf/io/middleman.hpp>
 
@@ -67,6 +68,9 @@ expected<void> head::prepare() {
   auto shape = shape_of(options_.config, *data_);
   if (!shape) return tl::unexpected(shape.error());
   shape_ = *shape;
+  if (nodes_expected() > 0)
+    if (auto ok = check_message_sizes(options_.config, shape_, data_->rows(step_kind::evaluate)); !ok)
+      return ok;
   steps_per_epoch_ = steps_per_epoch(options_.config.schedule, data_->rows(step_kind::train));
   return {};
 }
@@ -79,12 +83,36 @@ expected<void> head::load_model() {
   if (!parameters) return tl::unexpected(parameters.error());
   initial_ = std::move(*parameters);
   updates_before_ = directory->description().updates;
+  trained_on_ = directory->description().config.data.name;
   options_.config.model = directory->description().config.model;
   options_.config.intra_op_threads = directory->description().config.intra_op_threads;
   return {};
 }
 
 // -- hiring -------------------------------------------------------------------
+
+/// Adds to an error about the model's parameters what most likely lies behind it.
+error head::about_model(error e) const {
+  const auto& data = options_.config.data.name;
+  e.text += data == trained_on_
+              ? "; the model was trained on rows or classes of another number"
+              : "; the model was trained with --data " + trained_on_ + ", this is --data " + data;
+  return e;
+}
+
+expected<void> head::start_from_model(dense_module& dense, std::map<owner_id, tensor>& states) const {
+  for (auto& owner : initial_) {
+    if (owner.owner == dense_owner) {
+      if (auto ok = dense.set_parameters(owner.values); !ok) return ok;
+      continue;
+    }
+    auto expert = factory_.make_expert(options_.config, shape_, owner.owner);
+    if (!expert) return tl::unexpected(expert.error());
+    if (auto ok = (*expert)->set_parameters(owner.values); !ok) return ok;
+    states[owner.owner] = (*expert)->save();
+  }
+  return {};
+}
 
 expected<void> head::hire() {
   const auto& c = options_.config;
@@ -100,16 +128,8 @@ expected<void> head::hire() {
   auto dense = factory_.make_dense(c, shape_, 0);
   if (!dense) return tl::unexpected(dense.error());
   coordinator_staff staff;
-  for (auto& owner : initial_) {
-    if (owner.owner == dense_owner) {
-      if (auto ok = (*dense)->set_parameters(owner.values); !ok) return ok;
-      continue;
-    }
-    auto expert = factory_.make_expert(c, shape_, owner.owner);
-    if (!expert) return tl::unexpected(expert.error());
-    if (auto ok = (*expert)->set_parameters(owner.values); !ok) return ok;
-    staff.initial_states[owner.owner] = (*expert)->save();
-  }
+  if (auto ok = start_from_model(**dense, staff.initial_states); !ok)
+    return tl::unexpected(about_model(ok.error()));
   auto& office = *place_.office;
   owner_settings dense_settings;
   dense_settings.term = term_;
@@ -145,6 +165,7 @@ expected<void> head::hire() {
     for (const auto& text : warnings_of(c)) events_.write({{"event", "warning"}, {"text", text}});
   staff.directory = {optimizer_, routers_};
   staff.owners = std::size_t{layers} * c.model.owners_per_layer() + 1;
+  staff.states_bytes = states_bytes(c, shape_);
   staff.progress = [this] {
     std::lock_guard guard(progress_mutex_);
     return progress_;

@@ -30,6 +30,8 @@ public:
 private:
   expected<void> prepare();
   expected<void> load_model();
+  expected<void> start_from_model(dense_module& dense, std::map<owner_id, tensor>& states) const;
+  error about_model(error e) const;
   expected<void> hire();
   expected<void> hire_routers(replica_id replicas);
   expected<void> listen();
@@ -54,6 +56,7 @@ private:
   term_id term_;
   std::uint64_t steps_per_epoch_ = 1;
   std::uint64_t updates_before_ = 0;      ///< of the model that the run started from
+  std::string trained_on_;                ///< that model's data set
   std::vector<owner_parameters> initial_; ///< parameters to start from; empty: fresh ones
   // What actors call back into outlives them: the system waits for them when it goes.
   news_queue news_;

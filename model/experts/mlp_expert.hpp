@@ -81,4 +81,7 @@ private:
 expected<std::unique_ptr<expert_module>> make_mlp_expert(const configuration& config,
                                                          const model_shape& widths, owner_id owner);
 
+/// `save().bytes()` of expert owner number `expert`, without making it.
+std::uint64_t mlp_state_bytes(const configuration& config, const model_shape& widths, std::uint32_t expert);
+
 } // namespace troupe

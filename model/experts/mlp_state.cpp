@@ -139,14 +139,28 @@ expected<activation_kind> activation_named(const std::string& name) {
               "[expert] activation: got '" + name + "', known are relu, silu, gelu, swiglu");
 }
 
+mlp_shape shape_of_expert(const configuration& config, const model_shape& widths, std::uint32_t expert,
+                          activation_kind activation) {
+  return {widths.input_width, config.model.hidden_size_of(expert), widths.output_width, activation,
+          config.model.expert_bias};
+}
+
 } // namespace
+
+std::uint64_t mlp_state_bytes(const configuration& config, const model_shape& widths, std::uint32_t expert) {
+  const auto gated = config.model.expert_activation == "swiglu";
+  const auto s = shape_of_expert(config, widths, expert,
+                                 gated ? activation_kind::swiglu : activation_kind::relu);
+  const auto bytes = config.model.precision == "f64" ? mlp_layout<double>(s).size * sizeof(double)
+                                                     : mlp_layout<float>(s).size * sizeof(float);
+  return state_begin + bytes * (1 + moments_of(config.optimizer));
+}
 
 expected<std::unique_ptr<expert_module>> make_mlp_expert(const configuration& config,
                                                          const model_shape& widths, owner_id owner) {
   const auto activation = activation_named(config.model.expert_activation);
   if (!activation) return tl::unexpected(activation.error());
-  const mlp_shape s{widths.input_width, config.model.hidden_size_of(owner.expert), widths.output_width,
-                    *activation, config.model.expert_bias};
+  const auto s = shape_of_expert(config, widths, owner.expert, *activation);
   if (s.in < 1 || s.hidden < 1 || s.out < 1)
     return fail(error_code::usage, "[expert] widths: got " + std::to_string(s.in) + " to "
                                      + std::to_string(s.hidden) + " to " + std::to_string(s.out)

@@ -10,6 +10,11 @@
 
 namespace troupe {
 
+std::size_t moments_of(const optimizer_options& options) noexcept {
+  if (options.name == "sgd") return options.momentum != 0 ? 1 : 0;
+  return 2;
+}
+
 template <class Real>
 flat_optimizer<Real>::flat_optimizer(const optimizer_options& options, std::size_t size)
   : options_(options), size_(size) {
@@ -21,8 +26,8 @@ flat_optimizer<Real>::flat_optimizer(const optimizer_options& options, std::size
     rule_ = rule::adamw;
   else
     programming_error("flat_optimizer", "optimizer: got " + options.name + ", known are sgd, adam, adamw");
-  if (rule_ != rule::sgd || options.momentum != 0) first_ = aligned_buffer<Real>(size);
-  if (rule_ != rule::sgd) second_ = aligned_buffer<Real>(size);
+  if (moments_of(options) > 0) first_ = aligned_buffer<Real>(size);
+  if (moments_of(options) > 1) second_ = aligned_buffer<Real>(size);
 }
 
 template <class Real>

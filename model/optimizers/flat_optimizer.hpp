@@ -11,6 +11,9 @@
 
 namespace troupe {
 
+/// Numbers that the optimizer keeps beside each parameter: adam and adamw 2, sgd 1 with momentum, else 0.
+std::size_t moments_of(const optimizer_options& options) noexcept;
+
 /// SGD, Adam or AdamW over one flat buffer, fused into one pass; the formulas and defaults of torch.optim:
 ///
 /// - sgd: g += weight_decay·p; m = momentum·m + g; p -= lr·m (m = g without momentum)

@@ -6,6 +6,11 @@
 
 using namespace troupe;
 
+TEST_CASE("large states get more ticks before they are sent again", "[unit]") {
+  CHECK(ticks_for(100'000) == 0);
+  CHECK(ticks_for(std::uint64_t{800} << 20) == 100);
+}
+
 TEST_CASE("pauses between repeats double up to a limit", "[unit]") {
   repeat_clock clock(100, 2);
   std::vector<tick_count> at;

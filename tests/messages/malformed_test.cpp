@@ -91,16 +91,22 @@ TEMPLATE_LIST_TEST_CASE("Sizes beyond the limits are refused, and sizes at the l
   exact.message_bytes_max = bytes_of(f);
   exact.payloads_max = static_cast<std::uint32_t>(f.payloads.size());
   CHECK(decode<TestType>(f, exact).has_value());
+  CHECK(check_sizes(f, "it", exact).has_value());
+  const auto refused = [&](const limits& bounds, const std::string& limit) {
+    refuses<TestType>(f, over_limit, limit, bounds);
+    CHECK_THAT(check_sizes(f, "it", bounds).error().text,
+               StartsWith("[send it] ") && ContainsSubstring(limit));
+  };
   auto less = exact;
   --less.header_bytes_max;
-  refuses<TestType>(f, over_limit, "header_bytes_max", less);
+  refused(less, "header_bytes_max");
   less = exact;
   --less.message_bytes_max;
-  refuses<TestType>(f, over_limit, "message_bytes_max", less);
+  refused(less, "message_bytes_max");
   if (f.payloads.empty()) return;
   less = exact;
   --less.payloads_max;
-  refuses<TestType>(f, over_limit, "payloads_max", less);
+  refused(less, "payloads_max");
 }
 
 TEST_CASE("An unknown kind of message is refused", "[unit]") {

@@ -95,6 +95,8 @@ TEST_CASE("impossible options are refused in one line that names them", "[proces
     usage_row{small_run({"--router-aux-loss-coef", "-0.1"}), "--router-aux-loss-coef"},
     usage_row{small_run({"--num-experts-per-token", "1"}), "--router"},
     usage_row{small_run({"--nodes", "1", "--listen", "0.0.0.0:0"}), "--insecure"},
+    usage_row{small_run({"--nodes", "1", "--gaussian-width", "4096", "--expert-hidden-size", "24000"}),
+              "--expert-hidden-size: got 24000, with moments a state of"},
     usage_row{small_run({"--listen", "nonsense"}), "nonsense"}, usage_row{{"node", "--join", "here"}, "here"},
     usage_row{{"dance"}, "dance"});
   CAPTURE(row.arguments);
@@ -212,6 +214,10 @@ TEST_CASE("a model directory that is missing, swapped or damaged is refused", "[
     std::filesystem::rename(second, first);
     std::filesystem::rename(place / "aside", second);
     require_one_line(evaluate(model), 1, "expert-0-0");
+  }
+  SECTION("the data set is another one") {
+    require_one_line(troupe_with({"eval", "--model", model, "--data", "fashion-mnist"}), 1,
+                     "the model was trained with --data gaussian, this is --data fashion-mnist");
   }
   SECTION("the manifest is missing") {
     std::filesystem::remove(model + "/manifest.json");
