@@ -3,11 +3,15 @@
 #include "model/data/data_sets.hpp"
 #include "model/experts/mlp_expert.hpp"
 #include "model/extensions.hpp"
+#include "model/run_failure.hpp"
+#include "model/torch_border.hpp"
 #include "model/trunks/classifier_dense.hpp"
 #include "model/trunks/classifier_trunk.hpp"
 
 #include <exception>
 #include <memory>
+#include <new>
+#include <string>
 
 namespace troupe {
 
@@ -24,6 +28,8 @@ expected<T> guarded(const std::string& kind, const std::string& name, const Make
     auto made = make();
     if (made && *made == nullptr) return complain("null");
     return made;
+  } catch (const std::bad_alloc&) {
+    return tl::unexpected(failure_in_flight(kind + " '" + name + "'"));
   } catch (const std::exception& problem) {
     return complain(problem.what());
   }
@@ -63,15 +69,18 @@ model_factory standard_factory() {
 model_factory standard_factory(const extensions& more) {
   const auto kept = std::make_shared<const extensions>(more);
   model_factory factory;
-  factory.make_data = [kept](const configuration& config) { return make_data(config, *kept); };
+  factory.make_data = [kept](const configuration& config) {
+    return catch_torch("data set", [&] { return make_data(config, *kept); });
+  };
   factory.make_trunk = [kept](const configuration& config, const model_shape& shape) {
-    return make_classifier_trunk(config, shape, *kept);
+    return catch_torch("trunk", [&] { return make_classifier_trunk(config, shape, *kept); });
   };
   factory.make_dense = [kept](const configuration& config, const model_shape& shape, std::uint16_t stage) {
-    return make_dense(config, shape, stage, *kept);
+    return catch_torch("dense part", [&] { return make_dense(config, shape, stage, *kept); });
   };
   factory.make_expert = [kept](const configuration& config, const model_shape& shape, owner_id owner) {
-    return make_expert(config, shape, owner, *kept);
+    return catch_torch("expert " + std::to_string(owner.expert),
+                       [&] { return make_expert(config, shape, owner, *kept); });
   };
   return factory;
 }

@@ -3,6 +3,7 @@
 #include "messages/error.hpp"
 
 #include <stdexcept>
+#include <string_view>
 #include <utility>
 
 namespace troupe {
@@ -21,5 +22,9 @@ public:
 private:
   error reason_;
 };
+
+/// The exception in flight as an error that ends the run, in one line that begins with `[where]`. Call it in
+/// a catch block.
+error failure_in_flight(std::string_view where);
 
 } // namespace troupe

@@ -1,5 +1,6 @@
 #include "model/extensions.hpp"
 #include "model/factory.hpp"
+#include "model/run_failure.hpp"
 
 namespace troupe {
 
@@ -25,10 +26,14 @@ expected<model_shape> shape_from(const configuration& config, std::int64_t width
 } // namespace
 
 expected<model_shape> shape_of(const configuration& config, const data_source& data) {
-  const auto row = data.read(step_kind::evaluate, 0, 0, 1);
-  const auto classes = row.labels.present() ? data.classes() : 0;
-  return shape_from(config, data.input_width(), classes, row.inputs.type() == dtype::u8,
-                    data.rows(step_kind::train));
+  try { // it may come from outside
+    const auto row = data.read(step_kind::evaluate, 0, 0, 1);
+    const auto classes = row.labels.present() ? data.classes() : 0;
+    return shape_from(config, data.input_width(), classes, row.inputs.type() == dtype::u8,
+                      data.rows(step_kind::train));
+  } catch (...) {
+    return tl::unexpected(failure_in_flight("data set"));
+  }
 }
 
 expected<model_shape> shape_without_files(const configuration& config, const model_factory& factory) {

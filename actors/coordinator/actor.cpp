@@ -35,6 +35,7 @@ struct coordinator_state {
 
   coordinator_actor::behavior_type make_behavior() {
     ignore_what_no_contract_names(self);
+    end_run_on_exception(self, observer.run_failed, "coordinator");
     self->set_down_handler([this](const caf::down_msg& m) { down(m); });
     self->delayed_send(self, tick_interval, tick{});
     if (alone) {
@@ -59,7 +60,7 @@ struct coordinator_state {
           staff.initial_states.erase(m.owner);
       },
       [this](const refusal& m) {
-        if (m.id.term == term) observer.run_failed({error_code::internal, m.reason});
+        if (m.id.term == term) observer.run_failed({error_code::internal, sender_of_refusal() + m.reason});
       },
       [this](const collect_states& m) {
         collecting = m.version;
@@ -126,6 +127,14 @@ struct coordinator_state {
     for (auto& state : staff.initial_states) bytes += state.second.bytes();
     repeat_initial = {ticks, states_again_after + ticks_for(bytes)};
     send_initial_states();
+  }
+
+  /// A node says itself that it cannot go on; actors, its own and the head's, say so without a sender.
+  std::string sender_of_refusal() const {
+    const auto from = self->current_sender();
+    const auto known = from ? applicants.find(caf::actor_cast<caf::actor_addr>(from)) : applicants.end();
+    const auto node = known == applicants.end() ? core.nodes().end() : core.nodes().find(known->second);
+    return node == core.nodes().end() ? "" : "[node] " + node->second.name + ": ";
   }
 
   caf::result<node_id> drain(const std::string& node) {

@@ -20,6 +20,7 @@ struct host_state {
 
   host_actor::behavior_type make_behavior() {
     ignore_what_no_contract_names(self);
+    end_run_on_exception(self, place.run_failed, "host");
     self->delayed_send(self, tick_interval, tick{});
     return {
       [this](const plan& m) { take(m); },
@@ -29,14 +30,18 @@ struct host_state {
       [this](const owner_state& m) { take(m); },
       [this](const state_received& m) { take(m); },
       [this](const state_request& m) { take(m); },
-      [this](const release& m) { released(m.reason); },
+      [this](const release& m) {
+        if (m.term == settings.term) return released(m.reason);
+        tell_refused(self->home_system(), "[host] release: got another term than the run's");
+      },
       [this](const expert_output& m) { take(m); },
       [this](const expert_input_gradient& m) { take(m); },
       [this](const applied& m) { take(m); },
       [this](const norm_report& m) { take(m); },
       [this](const refusal& m) { take(m); },
       [this](tick) {
-        for (auto& owner : core.leaving()) self->send(experts.at(owner), tick{});
+        for (auto& owner : core.leaving())
+          if (auto e = experts.find(owner); e != experts.end()) self->send(e->second, tick{});
         self->delayed_send(self, tick_interval, tick{});
       },
       [this](retire) {
@@ -56,7 +61,7 @@ struct host_state {
   void bear(const expert_change& change) {
     auto module = make_expert(change.owner);
     if (!module) { // the configuration was checked at join, so this is memory or a damaged installation
-      released("cannot make an expert: " + module.error().text);
+      if (place.run_failed) place.run_failed(module.error());
       return;
     }
     owner_settings s;
@@ -74,8 +79,7 @@ struct host_state {
 
   void bury(const owner_id& owner) {
     place.office->forget_expert(owner);
-    self->send(experts.at(owner), retire{});
-    experts.erase(owner);
+    if (auto e = experts.extract(owner)) self->send(e.mapped(), retire{}); // unless it could not be made
   }
 
   host_actor::pointer self;

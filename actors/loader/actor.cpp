@@ -12,7 +12,7 @@ struct loader_state {
 
   loader_state(loader_actor::pointer self, const workplace& place, loader_settings settings,
                std::shared_ptr<const data_source> data)
-    : self(self), drive(core_with<loader_core>(settings, std::move(data)), self, place) {
+    : self(self), drive(core_with<loader_core>(settings, std::move(data)), self, place, "data loader") {
     // nop
   }
 

@@ -19,6 +19,7 @@ struct optimizer_state {
 
   optimizer_actor::behavior_type make_behavior() {
     ignore_what_no_contract_names(self);
+    end_run_on_exception(self, observer.run_failed, "optimizer");
     self->delayed_send(self, tick_interval, tick{});
     return {
       [this](const placement_change& m) { take(m); },

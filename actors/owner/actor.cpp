@@ -14,7 +14,8 @@ struct expert_state {
 
   expert_state(expert_actor::pointer self, const workplace& place, owner_settings settings,
                std::shared_ptr<expert_module> module)
-    : self(self), drive(core_with<expert_core>(settings, std::move(module)), self, place) {
+    : self(self), drive(core_with<expert_core>(settings, std::move(module)), self, place,
+                        "expert " + std::to_string(settings.index)) {
     // nop
   }
 
@@ -42,7 +43,8 @@ struct dense_state {
 
   dense_state(dense_actor::pointer self, const workplace& place, owner_settings settings,
               std::shared_ptr<dense_module> module, replica_id replicas)
-    : self(self), drive(core_with<dense_core>(settings, std::move(module), replicas), self, place) {
+    : self(self),
+      drive(core_with<dense_core>(settings, std::move(module), replicas), self, place, "dense part") {
     // nop
   }
 

@@ -13,7 +13,8 @@ struct router_state {
 
   router_state(router_actor::pointer self, const workplace& place, router_settings settings,
                std::shared_ptr<trunk_module> trunk)
-    : self(self), drive(core_with<router_core>(std::move(settings), std::move(trunk)), self, place) {
+    : self(self),
+      drive(core_with<router_core>(std::move(settings), std::move(trunk)), self, place, "router") {
     // nop
   }
 

@@ -21,6 +21,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <vector>
 
 namespace troupe {
 
@@ -32,6 +33,8 @@ struct head_observer {
   std::function<void(step_summary)> step_ended;
   std::function<void(std::uint64_t version)> steps_exhausted;
   std::function<void(const node_event&)> node_changed;
+  std::function<void(const std::vector<std::string>& names)> nodes_idle; ///< all without which the run can go
+                                                                         ///< on now
   std::function<void(const error&)> run_failed;
   std::function<void(const std::map<owner_id, tensor>&)> states_collected;
 };
@@ -87,6 +90,9 @@ private:
   caf::actor_system& system_;
   caf::actor listener_;
 };
+
+/// Tells this process's `refusal_watch`, if there is one, that an actor refused a message.
+void tell_refused(caf::actor_system& system, std::string why);
 
 coordinator_actor spawn_coordinator(caf::actor_system& system, const workplace& place,
                                     coordinator_settings settings, coordinator_staff staff,

@@ -7,12 +7,12 @@
 
 namespace troupe {
 
-bool run_job(const workplace& place, const std::function<void()>& work) {
+bool run_job(const workplace& place, const std::string& who, const std::function<void()>& work) {
   const auto begin = std::chrono::steady_clock::now();
   try {
     work();
-  } catch (const run_failure& failure) {
-    if (place.run_failed) place.run_failed(failure.reason());
+  } catch (...) { // the parts that a program adds may throw anything
+    if (place.run_failed) place.run_failed(failure_in_flight(who));
     return false;
   }
   if (place.slowness > 1)

@@ -3,6 +3,7 @@
 #include "actors/outbox.hpp"
 #include "actors/shell/compute_pool.hpp"
 #include "actors/shell/contracts.hpp"
+#include "actors/shell/exceptions.hpp"
 #include "actors/shell/post_office.hpp"
 
 #include "messages/error.hpp"
@@ -13,6 +14,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <string>
 #include <utility>
 
 namespace troupe {
@@ -26,13 +28,14 @@ struct workplace {
   double inline_flops_max = 2e8;  ///< jobs up to here run where they arrive: about a millisecond, less than a
                                   ///< hand-over to a sleeping thread is worth
   std::function<double()> now_us; ///< a steady clock for the times in reports, microseconds
-  std::function<void(const error&)> run_failed; ///< a job found that the run cannot go on; called on any
-                                                ///< thread
+  std::function<void(const error&)> run_failed; ///< a job or an actor found that the run cannot go on; called
+                                                ///< on any thread
   double slowness = 1;                          ///< testing: every job takes this many times as long
 };
 
-/// Runs `work` as the workplace wants it run (slower, in tests). False: it failed, and the run with it.
-bool run_job(const workplace& place, const std::function<void()>& work);
+/// Runs `work` of the actor `who` as the workplace wants it run (slower, in tests). False: it threw, and the
+/// run has failed with it.
+bool run_job(const workplace& place, const std::string& who, const std::function<void()>& work);
 
 /// Prepares the calling thread once.
 void prepare_this_thread(const workplace& place);
@@ -48,10 +51,11 @@ std::shared_ptr<Core> core_with(Settings settings, std::shared_ptr<Module> modul
 template <class Core, class Handle>
 class driver {
 public:
-  /// The pool keeps the core while it works for it: an actor may end before its jobs do.
-  driver(std::shared_ptr<Core> core, typename Handle::pointer self, const workplace& place)
-    : core_(std::move(core)), self_(self), place_(place), strand_(std::make_shared<compute_pool::strand>()) {
-    // nop
+  /// The pool keeps the core while it works for it: an actor may end before its jobs do. `who`: for people.
+  driver(std::shared_ptr<Core> core, typename Handle::pointer self, const workplace& place, std::string who)
+    : core_(std::move(core)), self_(self), place_(place), who_(std::move(who)),
+      strand_(std::make_shared<compute_pool::strand>()) {
+    end_run_on_exception(self_, place_.run_failed, who_);
   }
 
   template <class Message>
@@ -83,7 +87,7 @@ private:
   void run(job next) {
     if (next.flops <= place_.inline_flops_max && strand_->idle()) {
       prepare_this_thread(place_);
-      if (!run_job(place_, next.work)) return;
+      if (!run_job(place_, who_, next.work)) return;
       core_->finished(next.id, out_);
       // What it sends must not wait for the jobs that stand behind it.
       for (auto& letter : std::exchange(out_.messages, {})) place_.office->deliver(std::move(letter));
@@ -93,9 +97,9 @@ private:
     place.pool = nullptr; // a job that kept its own pool could be the last to leave it: it would wait for
                           // itself
     place_.pool->submit(strand_,
-                        {next.priority, [place = std::move(place), core = core_, id = next.id,
+                        {next.priority, [place = std::move(place), who = who_, core = core_, id = next.id,
                                          self = caf::actor_cast<Handle>(self_), work = std::move(next.work)] {
-                           if (!run_job(place, work)) return;
+                           if (!run_job(place, who, work)) return;
                            caf::anon_send(self, job_done{id});
                          }});
   }
@@ -103,6 +107,7 @@ private:
   std::shared_ptr<Core> core_;
   typename Handle::pointer self_; // not a handle: an actor must not keep itself alive
   workplace place_;
+  std::string who_;
   std::shared_ptr<compute_pool::strand> strand_;
   outbox out_;
 };

@@ -42,4 +42,9 @@ refusal_watch::~refusal_watch() {
   caf::anon_send(listener_, retire{});
 }
 
+void tell_refused(caf::actor_system& system, std::string why) {
+  if (auto listener = system.registry().get(refusal_listener))
+    caf::anon_send(caf::actor_cast<caf::actor>(listener), std::move(why));
+}
+
 } // namespace troupe

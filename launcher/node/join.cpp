@@ -10,12 +10,16 @@
 
 #include <algorithm>
 #include <chrono>
+#include <string>
 
 #include <unistd.h>
 
 namespace troupe::node {
 
 namespace {
+
+/// How long a node that cannot go on waits to be let go.
+constexpr std::chrono::seconds last_patience{3};
 
 struct parts {
   configuration config;
@@ -55,20 +59,48 @@ join_request request_of(const join_options& options) {
   return r;
 }
 
-/// Waits until the node may go; false: the head is gone.
-bool await_release(caf::scoped_actor& self, event_writer& events) {
+/// What the main thread of a node hears until the node may go.
+struct farewell {
+  caf::scoped_actor& self;
+  event_writer& events;
+  term_id term;
   bool released = false;
   bool connected = true;
-  while (!released && connected)
-    self->receive([&](const release&) { released = true; }, [&](const caf::down_msg&) { connected = false; },
+  std::string failure = {}; ///< of an actor here
+
+  /// One more message; false if none came in time.
+  bool hear(caf::timespan patience) {
+    bool heard = true;
+    self->receive([&](const release& m) { released |= m.term == term; },
+                  [&](const refusal& m) {
+                    if (m.id.term == term && failure.empty()) failure = m.reason;
+                  },
+                  [&](const caf::down_msg&) { connected = false; },
                   [&](const std::string& warning) {
                     events.write({{"event", "warning"}, {"text", warning}});
-                  });
+                  },
+                  caf::after(patience) >> [&] { heard = false; });
+    return heard;
+  }
+};
+
+/// Waits until the node may go: it is released, or the run has failed.
+expected<void> await_release(farewell& end, const coordinator_actor& coordinator,
+                             const launcher::address& head) {
+  while (!end.released && end.connected && end.failure.empty()) end.hear(std::chrono::minutes(1));
+  if (!end.failure.empty()) {
+    // The head tells everybody, and then lets this node go, too.
+    end.self->send(coordinator, refusal{{end.term, 0, 0, 0}, end.failure});
+    while (!end.released && end.connected && end.hear(last_patience)) {
+    }
+    return fail(error_code::internal, end.failure);
+  }
   // The release comes through the host, which may be computing: the end of the connection overtakes it.
-  if (!released)
-    self->receive([&](const release&) { released = true; },
-                  caf::after(std::chrono::seconds(1)) >> [] { /* it never came */ });
-  return released;
+  while (!end.released && end.hear(std::chrono::seconds(1))) {
+  }
+  if (end.released) return {};
+  return fail(error_code::unavailable,
+              "[node] the connection to the head at " + head.text() + " ended before the node was released");
 }
 
 } // namespace
@@ -96,8 +128,11 @@ expected<void> run_node(const join_options& options, const extensions& more, eve
       [&](caf::error& e) { given = fail(error_code::mismatch, text_of(e)); });
   if (!given) return tl::unexpected(given.error());
 
-  const auto place = make_workplace(options.compute_threads, given->config.intra_op_threads,
-                                    given->delay_ms_max, options.slowness);
+  auto place = make_workplace(options.compute_threads, given->config.intra_op_threads, given->delay_ms_max,
+                              options.slowness);
+  place.run_failed = [here, term = seat.term](const error& why) {
+    caf::anon_send(here, refusal{{term, 0, 0, 0}, why.text});
+  };
   auto& office = *place.office;
   office.enter_optimizer(directory.optimizer);
   office.enter_coordinator(*coordinator);
@@ -117,12 +152,11 @@ expected<void> run_node(const join_options& options, const extensions& more, eve
   self->send(*coordinator, ready{seat.term, seat.node}, host);
   events.write({{"event", "joined"}, {"node", seat.node}, {"run_id", seat.run_id}});
 
-  const auto let_go = await_release(self, events);
+  farewell end{self, events, seat.term};
+  const auto result = await_release(end, *coordinator, options.head);
   caf::anon_send(host, retire{});
   office.close();
-  if (let_go) return {};
-  return fail(error_code::unavailable, "[node] the connection to the head at " + options.head.text()
-                                         + " ended before the node was released");
+  return result;
 }
 
 } // namespace troupe::node

@@ -95,3 +95,15 @@ TEST_CASE("an addition that fails becomes an error that names it", "[unit]") {
     CHECK_THAT(made.error().text, ContainsSubstring(name) && ContainsSubstring(says));
   }
 }
+
+#ifndef __SANITIZE_ADDRESS__ // which ends the process instead
+TEST_CASE("an expert for which there is no memory becomes an error that names it", "[unit]") {
+  auto config = gaussian();
+  config.model.expert_hidden_size = 1 << 20;
+  const model_shape wide{std::int64_t{1} << 40, 8};
+  const auto made = standard_factory().make_expert(config, wide, {0, 3, 0});
+  REQUIRE_FALSE(made.has_value());
+  CHECK(made.error().code == error_code::unavailable);
+  CHECK_THAT(made.error().text, ContainsSubstring("[expert 3] not enough memory"));
+}
+#endif

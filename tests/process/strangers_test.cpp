@@ -185,6 +185,7 @@ TEST_CASE("nobody but the head itself ends a run or its actors", "[process]") {
   for (std::uint64_t actor = 1; actor < 40; ++actor) {
     someone.tell(actor, caf_message({caf::type_id_v<retire>}, ""));
     someone.tell(actor, end_of_run);
+    someone.tell(actor, caf_message_of(release{{1234, 1}, "bye"}));
     someone.tell(actor, caf_message({caf::type_id_v<collect_states>}, caf_bytes(std::uint64_t{3})));
     someone.tell(actor, caf_message({caf::type_id_v<caf::error>}, reason));
     someone.tell(actor, caf_message({caf::type_id_v<caf::exit_msg>}, nobody + reason));

@@ -1,0 +1,38 @@
+#include "model/run_failure.hpp"
+
+#include <algorithm>
+#include <new>
+#include <string>
+
+namespace troupe {
+
+namespace {
+
+constexpr std::size_t characters_max = 1000; ///< it may have to travel
+
+/// `what` as part of one line.
+std::string in_one_line(std::string what) {
+  what.resize(std::min(what.size(), characters_max));
+  std::ranges::replace(what, '\n', ' ');
+  return what;
+}
+
+} // namespace
+
+error failure_in_flight(std::string_view where) {
+  const auto text = [&](const std::string& what) { return "[" + std::string(where) + "] " + what; };
+  try {
+    throw;
+  } catch (const run_failure& failure) {
+    return failure.reason();
+  } catch (const std::bad_alloc&) {
+    return {error_code::unavailable,
+            text("not enough memory for it; use a smaller model, smaller batches or more machines")};
+  } catch (const std::exception& thrown) {
+    return {error_code::internal, text("exception: " + in_one_line(thrown.what()))};
+  } catch (...) {
+    return {error_code::internal, text("exception: of unknown type")};
+  }
+}
+
+} // namespace troupe

@@ -1,0 +1,103 @@
+// A node program whose parts throw, or answer what they must not: for failure_test.cpp.
+
+#include "launcher/node/node_main.hpp"
+#include "model/data_source.hpp"
+#include "model/experts/mlp_expert.hpp"
+#include "model/routing/selection.hpp"
+
+#include <new>
+#include <stdexcept>
+
+using namespace troupe;
+
+namespace {
+
+template <class Real>
+class broken_router : public router<Real> {
+public:
+  broken_router(std::int64_t k, bool throws) : k_(k), throws_(throws) {
+    // nop
+  }
+
+  router_needs needs() const override { return {.slots = k_}; }
+
+  routing<Real> route(const routing_input<Real>& in) const override {
+    if (throws_) throw std::runtime_error("the router has lost its way");
+    auto out = choose_top_k(in.logits, k_, in.logits);
+    softmax_over_slots(out);
+    out.experts.back() = 1'000'000;
+    return out;
+  }
+
+  void backward(const routing_input<Real>&, const routing<Real>&, std::span<const Real>,
+                logit_gradient<Real>&) const override {
+    // nop
+  }
+
+private:
+  std::int64_t k_;
+  bool throws_;
+};
+
+template <class Real, bool Throws>
+expected<std::unique_ptr<router<Real>>> make_router(const router_options& options, std::uint32_t) {
+  return std::make_unique<broken_router<Real>>(options.experts_per_token, Throws);
+}
+
+class broken_expert : public mlp_expert<float> {
+public:
+  using mlp_expert::mlp_expert;
+
+  forward_result forward(const row_selection&, bool) override {
+    throw std::runtime_error("the expert\nhas resigned");
+  }
+};
+
+expected<std::unique_ptr<expert_module>> make_expert(const configuration& config, const model_shape& widths,
+                                                     owner_id) {
+  const mlp_shape shape{widths.input_width, 4, widths.output_width};
+  return std::make_unique<broken_expert>(shape, config.optimizer);
+}
+
+expected<std::unique_ptr<expert_module>> make_large(const configuration&, const model_shape&, owner_id) {
+  throw std::bad_alloc();
+}
+
+class broken_data : public data_source {
+public:
+  explicit broken_data(std::uint64_t rows_whole) : rows_whole_(rows_whole) {
+    // nop
+  }
+
+  std::uint64_t rows(step_kind) const override { return 64; }
+  std::int64_t input_width() const override { return 8; }
+  std::int64_t classes() const override { return 2; }
+
+  samples read(step_kind, std::uint64_t, std::uint64_t, std::uint64_t count) const override {
+    if (count > rows_whole_) throw std::out_of_range("the rows are gone");
+    const auto rows = static_cast<std::int64_t>(count);
+    return {tensor::zeros(dtype::f32, {rows, 8}), tensor::zeros(dtype::i64, {rows}),
+            tensor::zeros(dtype::i64, {rows})};
+  }
+
+private:
+  std::uint64_t rows_whole_; ///< that can be read at once
+};
+
+template <std::uint64_t RowsWhole>
+expected<std::shared_ptr<const data_source>> make_data(const configuration&) {
+  return std::make_shared<broken_data>(RowsWhole);
+}
+
+} // namespace
+
+int main(int argc, char** argv) {
+  extensions mine;
+  mine.routers["throws"] = {make_router<float, true>, make_router<double, true>};
+  mine.routers["beyond"] = {make_router<float, false>, make_router<double, false>};
+  mine.experts["throws"] = make_expert;
+  mine.experts["large"] = make_large;
+  mine.data_sets["throws"] = make_data<0>;
+  mine.data_sets["ends"] = make_data<1>; // enough to see what is in it
+  return node_main(argc, argv, mine);
+}

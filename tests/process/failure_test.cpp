@@ -1,0 +1,74 @@
+// What a part throws ends the run: with exit code 1 and one line that says where and why, wherever it
+// happens.
+
+#include "tests/process/runs.hpp"
+
+#include <catch2/catch_test_macros.hpp>
+#include <catch2/generators/catch_generators.hpp>
+#include <catch2/matchers/catch_matchers_string.hpp>
+
+#include <algorithm>
+
+using namespace troupe::test;
+using namespace std::chrono_literals;
+using Catch::Matchers::ContainsSubstring;
+using Catch::Matchers::StartsWith;
+
+namespace {
+
+using words = std::vector<std::string>;
+
+words broken_run(const words& more) {
+  words command{program("troupe"), "train", "--max-steps",    "20",
+                "--num-experts",   "4",     "--node-program", program("troupe-broken-parts")};
+  command.insert(command.end(), more.begin(), more.end());
+  if (std::ranges::find(command, "--data") == command.end())
+    command.insert(command.end(), {"--data", "gaussian"});
+  return command;
+}
+
+struct breakage {
+  words options;
+  std::string where;
+  std::string why;
+};
+
+} // namespace
+
+TEST_CASE("whatever a part throws ends the run in one line", "[process]") {
+  const auto [options, where, why] = GENERATE(values<breakage>({
+    {{"--router", "throws"}, "[router]", "the router has lost its way"},
+    {{"--router", "throws", "--nodes", "1"}, "[router]", "the router has lost its way"},
+    {{"--router", "beyond"}, "[router]", "got 1000000, limit 4"},
+    {{"--data", "throws"}, "[data set]", "the rows are gone"},
+    {{"--data", "ends"}, "[data loader]", "the rows are gone"},
+    {{"--expert", "throws"}, "[expert ", "the expert has resigned"},
+    {{"--expert", "throws", "--nodes", "2"}, "node-", "the expert has resigned"},
+    {{"--expert", "large"}, "[expert 'large']", "not enough memory"},
+    {{"--expert", "large", "--nodes", "2"}, "node-", "not enough memory"},
+  }));
+  CAPTURE(options);
+  const auto done = run(broken_run(options), 60s);
+  INFO(done.output << done.errors);
+  REQUIRE_FALSE(done.timed_out);
+  CHECK(done.status == exit_status{1, 0});
+  CHECK_THAT(done.errors,
+             StartsWith("troupe: error: ") && ContainsSubstring(where) && ContainsSubstring(why));
+  CHECK(std::ranges::count(done.errors, '\n') == 1);
+}
+
+TEST_CASE("a node elsewhere that cannot go on says why, and the head names it", "[process]") {
+  auto head = process::start(broken_run({"--expert", "throws", "--listen", "127.0.0.1:0"}));
+  const auto address = address_of_run(head);
+  const auto guest = run({program("troupe"), "node", "--join", address, "--name", "guest", "--node-program",
+                          program("troupe-broken-parts")},
+                         60s);
+  const auto end = head.wait(30s);
+  INFO(head.output() << head.errors() << guest.output << guest.errors);
+  REQUIRE(end);
+  CHECK(*end == exit_status{1, 0});
+  CHECK_THAT(head.errors(), StartsWith("troupe: error: [node] guest: [expert ")
+                              && ContainsSubstring("the expert has resigned"));
+  CHECK(guest.status == exit_status{1, 0});
+  CHECK_THAT(guest.errors, StartsWith("troupe: error: ") && ContainsSubstring("the expert has resigned"));
+}
