@@ -44,6 +44,10 @@ any_event read_joined(const json& fields) {
   return joined_event{fields.value("node", 0U), text(fields, "run_id")};
 }
 
+any_event read_idle(const json& fields) {
+  return idle_event{fields.value("names", std::vector<std::string>())};
+}
+
 any_event read_start(const json& fields) {
   return start_event{count(fields, "train_steps"), count(fields, "steps_per_epoch")};
 }
@@ -97,7 +101,7 @@ const std::map<std::string, reader, std::less<>> readers = {
   {"step", read_step},           {"digest", read_digest},
   {"saved", read_saved},         {"evaluation", read_evaluation},
   {"warning", read_warning},     {"error", read_error},
-  {"done", read_done},
+  {"done", read_done},           {"idle", read_idle},
 };
 
 } // namespace

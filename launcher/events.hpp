@@ -69,6 +69,11 @@ struct evaluation_event {
   rows_per_expert expert_rows;
 };
 
+/// The nodes without which the run can go on now, by name: they have no experts.
+struct idle_event {
+  std::vector<std::string> names;
+};
+
 struct digest_event {
   std::string sha256;
 };
@@ -98,7 +103,7 @@ struct unknown_event {
 };
 
 using any_event =
-  std::variant<unknown_event, listening_event, node_event, joined_event, start_event, step_event,
+  std::variant<unknown_event, listening_event, node_event, joined_event, idle_event, start_event, step_event,
                evaluation_event, digest_event, saved_event, warning_event, error_event, done_event>;
 
 /// Reads one line. Errors: `malformed` with the start of the line when it is no JSON object, has no event

@@ -68,6 +68,10 @@ void run_watcher::see(child&, const joined_event&) {
   // The head says the same, for all nodes.
 }
 
+void run_watcher::see(child&, const idle_event& event) {
+  idle_ = {event.names.begin(), event.names.end()};
+}
+
 void run_watcher::see(child&, const start_event& event) {
   start_ = event;
 }
@@ -103,6 +107,7 @@ void run_watcher::see(child&, const warning_event& event) {
 
 void run_watcher::see(child& from, const error_event& event) {
   reported_.insert(&from);
+  if (is_idle(from)) return complain(from.name() + ": " + event.text + "; the run goes on without it");
   fail_run(from, error{event.code, is_head(from) ? event.text : from.name() + ": " + event.text},
            weight::reported);
 }
@@ -121,13 +126,12 @@ void run_watcher::on_broken_event(child& from, const error& why) {
 void run_watcher::on_end(child& ended) {
   if (children_.interrupted()) return;
   if (is_head(ended)) return on_head_end(ended);
-  if (surprising(ended) && !reported_.contains(&ended))
-    fail_run(
-      ended,
-      error{error_code::unavailable,
-            fmt::format("[run] node {} (process {}) {}{}; the run cannot go on without it: start it again",
-                        ended.name(), ended.pid(), ended.status()->text(), where())},
-      weight::ended);
+  if (!surprising(ended) || reported_.contains(&ended)) return;
+  const auto what = fmt::format("[run] node {} (process {}) {}{}", ended.name(), ended.pid(),
+                                ended.status()->text(), where());
+  if (is_idle(ended)) return complain(what + "; it had no experts, the run goes on without it");
+  fail_run(ended, error{error_code::unavailable, what + "; the run cannot go on without it: start it again"},
+           weight::ended);
 }
 
 void run_watcher::on_head_end(child& ended) {

@@ -44,6 +44,7 @@ private:
   void see(child& from, const listening_event& event);
   void see(child& from, const node_event& event);
   void see(child& from, const joined_event& event);
+  void see(child& from, const idle_event& event);
   void see(child& from, const start_event& event);
   void see(child& from, const step_event& event);
   void see(child& from, const evaluation_event& event);
@@ -54,6 +55,8 @@ private:
   void see(child& from, const done_event& event);
 
   bool is_head(const child& which) const;
+  /// Whether the run can go on without this node.
+  bool is_idle(const child& which) const { return idle_.contains(which.name()); }
   bool training() const { return start_.train_steps > 0; }
   void on_head_end(child& ended);
   /// What is said about a failure, the best explanation last: a process's sudden end explains what others
@@ -74,6 +77,7 @@ private:
   std::optional<failure> failure_;
   weight failure_weight_ = weight::none;
   std::set<const child*> reported_; ///< processes that said themselves what went wrong
+  std::set<std::string> idle_;      ///< nodes without which the run can go on
   std::uint32_t joined_ = 0;
   start_event start_;
   std::optional<step_event> step_;

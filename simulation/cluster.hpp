@@ -65,7 +65,9 @@ private:
   void watch_host(host_member& h);
   void plan_issued(const plan& p);
   void join();
+  void change_members(const membership_event& e);
   void drain(word draw);
+  void die(word draw);
   void node_gone(node_id node);
   void bound(std::size_t got, std::size_t limit, const char* what, const address& whose);
   void note(const std::string& line) const;

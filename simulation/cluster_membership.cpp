@@ -19,7 +19,15 @@ constexpr instant greeting_interval = 40;
 void cluster::plan_issued(const plan& p) {
   if (!watch_.plan_sent(p)) return;
   for (auto& e : scenario_.membership)
-    if (e.step == p.step) events_.in(e.delay, [this, e] { e.joins ? join() : drain(e.draw); });
+    if (e.step == p.step) events_.in(e.delay, [this, e] { change_members(e); });
+}
+
+void cluster::change_members(const membership_event& e) {
+  switch (e.what) {
+    case membership_event::kind::joins: return join();
+    case membership_event::kind::leaves: return drain(e.draw);
+    case membership_event::kind::dies: return die(e.draw);
+  }
 }
 
 /// A node asks to join, is let in, and builds its host.
@@ -48,6 +56,19 @@ void cluster::drain(word draw) {
   const auto asked = coordinator_->core.drain(std::to_string(node), out_);
   if (!asked) return watch_.violated(asked.error().text);
   note("-- node " + std::to_string(*asked) + " is asked to leave");
+  flush(*coordinator_);
+}
+
+/// A node without experts is gone without a word.
+void cluster::die(word draw) {
+  const auto idle = coordinator_->core.idle();
+  const auto active = std::ranges::count_if(coordinator_->core.nodes(),
+                                            [](auto& n) { return n.second.state == node_state::active; });
+  if (idle.empty() || active < 2) return; // the last one is needed
+  const auto node = idle[draw % idle.size()];
+  note("-- node " + std::to_string(node) + " dies");
+  std::erase_if(actors_, [&](auto& a) { return a.second->at == node; });
+  if (auto lost = coordinator_->core.lost(node, "dead", out_); !lost) watch_.violated(lost.error().text);
   flush(*coordinator_);
 }
 

@@ -62,8 +62,19 @@ void draw_network(scenario& s, dice& draw) {
 void draw_membership(scenario& s, dice& draw) {
   const auto rounds = draw.chance(0.3) ? draw.between(2, 4) : draw.chance(0.85) ? 1 : 0;
   for (word i = 0; i < 2 * rounds; ++i)
-    s.membership.push_back(
-      {draw.below(s.config.schedule.max_steps - 2), draw.below(120), i % 2 == 0, draw.next()});
+    s.membership.push_back({draw.below(s.config.schedule.max_steps - 2), draw.below(120),
+                            i % 2 == 0 ? membership_event::kind::joins : membership_event::kind::leaves,
+                            draw.next()});
+}
+
+/// Fewer experts than nodes in some runs: hosts without any, which may also die.
+void draw_idle_hosts(scenario& s, dice& draw) {
+  if (!draw.chance(0.25)) return;
+  s.config.model.experts = static_cast<std::uint32_t>(draw.between(3, 5));
+  if (s.nodes > 0) s.nodes = static_cast<std::uint32_t>(draw.between(4, 7));
+  for (auto deaths = draw.below(3); deaths > 0; --deaths)
+    s.membership.push_back({draw.below(s.config.schedule.max_steps - 2), draw.below(120),
+                            membership_event::kind::dies, draw.next()});
 }
 
 } // namespace
@@ -84,12 +95,14 @@ scenario draw_scenario(word seed, const scenario_wishes& wishes) {
   if (draw.chance(0.25)) s.slow = static_cast<node_id>(draw.between(0, 4));
   if (wishes.layers) s.layers = *wishes.layers;
   if (wishes.in_flight) s.in_flight = *wishes.in_flight;
-  if (wishes.nodes) s.nodes = *wishes.nodes;
   if (wishes.replicas) s.replicas = *wishes.replicas;
   if (wishes.wire) s.wire = *wishes.wire;
   s.config.model.experts = 16;
   s.config.model.router.experts_per_token = 3;
   draw_schedule(s, draw);
+  dice apart(mix(seed, word{4}));
+  draw_idle_hosts(s, apart);
+  if (wishes.nodes) s.nodes = *wishes.nodes;
   draw_optimizer(s, draw);
   draw_routing(s, draw);
   draw_network(s, draw);
@@ -102,18 +115,21 @@ scenario draw_scenario(word seed, const scenario_wishes& wishes) {
 
 std::string to_string(const scenario& s) {
   const auto& c = s.config;
-  const auto joins = std::ranges::count_if(s.membership, &membership_event::joins);
+  const auto count = [&](membership_event::kind what) {
+    return static_cast<int>(std::ranges::count(s.membership, what, &membership_event::what));
+  };
   char text[512];
-  std::snprintf(
-    text, sizeof text,
-    "%u layers, %u nodes, %u replicas%s, %llu updates of %llu rows in %u microbatches, %u in flight, "
-    "clip %s, loss %.2f, duplicates %.2f, late %.3f, stale %.2f, %d join, %d leave%s",
-    unsigned{s.layers}, s.nodes, s.replicas, s.routers_apart ? " apart" : "",
-    static_cast<unsigned long long>(c.schedule.max_steps),
-    static_cast<unsigned long long>(c.schedule.batch_size), c.schedule.num_microbatches, s.in_flight,
-    c.optimizer.clip_norm == 0 ? "off" : c.optimizer.clip_scope.c_str(), s.network.lose, s.network.duplicate,
-    s.network.linger, s.network.stale, static_cast<int>(joins),
-    static_cast<int>(s.membership.size()) - static_cast<int>(joins), s.wire ? ", encoded" : "");
+  std::snprintf(text, sizeof text,
+                "%u layers of %u experts, %u nodes, %u replicas%s, %llu updates of %llu rows in %u "
+                "microbatches, %u in flight, "
+                "clip %s, loss %.2f, duplicates %.2f, late %.3f, stale %.2f, %d join, %d leave, %d die%s",
+                unsigned{s.layers}, c.model.experts, s.nodes, s.replicas, s.routers_apart ? " apart" : "",
+                static_cast<unsigned long long>(c.schedule.max_steps),
+                static_cast<unsigned long long>(c.schedule.batch_size), c.schedule.num_microbatches,
+                s.in_flight, c.optimizer.clip_norm == 0 ? "off" : c.optimizer.clip_scope.c_str(),
+                s.network.lose, s.network.duplicate, s.network.linger, s.network.stale,
+                count(membership_event::kind::joins), count(membership_event::kind::leaves),
+                count(membership_event::kind::dies), s.wire ? ", encoded" : "");
   return text;
 }
 

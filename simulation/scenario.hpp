@@ -25,12 +25,14 @@ struct network_faults {
   instant linger_max = 2000; ///< several steps
 };
 
-/// Somebody joins or is asked to leave, some time after a step's plan was issued.
+/// Somebody joins, is asked to leave, or dies, some time after a step's plan was issued.
 struct membership_event {
+  enum class kind { joins, leaves, dies };
+
   std::uint64_t step = 0;
   instant delay = 0;
-  bool joins = true;
-  word draw = 0; ///< which node is asked to leave
+  kind what = kind::joins;
+  word draw = 0; ///< which node leaves, or which of those without experts dies
 };
 
 /// One run of the cluster, down to the last draw: a pure function of the seed and what the caller fixed.

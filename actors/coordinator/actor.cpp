@@ -48,7 +48,10 @@ struct coordinator_state {
       [this](const ready& m, const host_actor& host) { admit(m, host); },
       [this](const status_request&) { return status(); },
       [this](const drain_request& m) { return drain(m.node); },
-      [this](const placement_settled& m) { take(m); },
+      [this](const placement_settled& m) {
+        take(m);
+        tell_idle();
+      },
       [this](const owner_state& m) {
         take(m);
         check_collection();
@@ -93,9 +96,17 @@ struct coordinator_state {
 
   void flush() {
     for (auto& letter : std::exchange(out.messages, {})) office->deliver(std::move(letter));
-    for (auto& event : core.take_events()) {
-      observer.node_changed(event);
-    }
+    for (auto& event : core.take_events()) observer.node_changed(event);
+  }
+
+  /// After whatever changes membership or placement. Those that were idle when they got lost stay idle: who
+  /// sees their processes end may be told of it later.
+  void tell_idle() {
+    std::vector<std::string> names;
+    for (auto id : core.idle()) names.push_back(core.nodes().at(id).name);
+    for (auto& [id, n] : core.nodes())
+      if (n.state == node_state::lost) names.push_back(n.name);
+    if (names != idle_names) observer.nodes_idle(idle_names = std::move(names));
   }
 
   caf::result<welcome, head_directory> join(const join_request& m) {
@@ -122,6 +133,7 @@ struct coordinator_state {
     if (ending) return self->send(host, release{term, "the run is over"});
     const auto before = core.started();
     take(m);
+    tell_idle();
     if (before || !core.started()) return;
     std::uint64_t bytes = 0;
     for (auto& state : staff.initial_states) bytes += state.second.bytes();
@@ -140,6 +152,7 @@ struct coordinator_state {
   caf::result<node_id> drain(const std::string& node) {
     auto answer = core.drain(node, out);
     flush();
+    tell_idle();
     if (!answer) return as_caf(answer.error());
     return *answer;
   }
@@ -148,7 +161,7 @@ struct coordinator_state {
     if (auto applicant = applicants.extract(m.source)) {
       const auto node = core.nodes().find(applicant.mapped());
       if (node != core.nodes().end() && node->second.state == node_state::joining)
-        (void)core.lost(node->first, "it left before it was ready");
+        (void)core.lost(node->first, "it left before it was ready", out);
       return;
     }
     auto i = addresses.find(m.source);
@@ -159,26 +172,19 @@ struct coordinator_state {
     office->forget_host(node);
     if (retiring && hosts.empty()) self->quit();
     if (ending) return;
-    auto lost = core.lost(node, "its process or its connection ended");
+    auto lost = core.lost(node, "its process or its connection ended", out);
     flush();
-    if (!lost) observer.run_failed(lost.error());
+    if (!lost) return observer.run_failed(lost.error());
+    tell_idle();
   }
 
   /// Until their arrival is confirmed.
   void send_initial_states() {
     if (!core.started()) return;
     for (auto& [owner, state] : staff.initial_states) {
-      const auto index = owner.layer * (core.placement().size() / std::max<std::size_t>(1, layers()))
-                         + owner.expert;
-      const auto node = core.placement()[index];
+      const auto node = core.host_of(owner);
       office->deliver({host_address(node), owner_state{term, owner, 0, node, collected, state}});
     }
-  }
-
-  std::size_t layers() const {
-    std::uint16_t last = 0;
-    for (auto& s : staff.initial_states) last = std::max(last, s.first.layer);
-    return last + std::size_t{1};
   }
 
   void request_states() {
@@ -235,6 +241,7 @@ struct coordinator_state {
   std::map<caf::actor_addr, node_id> addresses;
   std::map<caf::actor_addr, node_id> applicants; ///< who asked to join, until they are gone
   std::optional<std::uint64_t> collecting;
+  std::vector<std::string> idle_names; ///< as last told
 };
 
 } // namespace

@@ -148,6 +148,7 @@ void coordinator_core::rearrange(outbox& out) {
   }
   change_wanted_ = false;
   auto nodes = with_state(node_state::active);
+  placement_before_ = placement_;
   placement_ = spread(settings_.layers, settings_.experts, nodes, placement_);
   for (auto id : with_state(node_state::draining)) nodes.push_back(id);
   std::ranges::sort(nodes);
@@ -158,6 +159,7 @@ void coordinator_core::rearrange(outbox& out) {
 void coordinator_core::receive(const placement_settled& m, outbox& out) {
   if (m.term != settings_.term || m.version != version_ || settled_) return;
   settled_ = true;
+  placement_before_ = placement_;
   bool released = false;
   for (auto id : with_state(node_state::draining)) {
     if (hosts_experts(id)) continue;
@@ -189,18 +191,38 @@ expected<node_id> coordinator_core::drain(const std::string& node, outbox& out) 
   return i->first;
 }
 
-expected<void> coordinator_core::lost(node_id node, const std::string& reason) {
+bool coordinator_core::idles(const node_record& n) const {
+  const auto member = n.state == node_state::active || n.state == node_state::draining;
+  return started() && member && !hosts_experts(n.id)
+         && std::ranges::find(placement_before_, n.id) == placement_before_.end();
+}
+
+std::vector<node_id> coordinator_core::idle() const {
+  std::vector<node_id> result;
+  for (auto& [id, n] : nodes_)
+    if (idles(n)) result.push_back(id);
+  return result;
+}
+
+expected<void> coordinator_core::lost(node_id node, const std::string& reason, outbox& out) {
   auto i = nodes_.find(node);
-  if (i == nodes_.end() || i->second.state == node_state::released) return {};
+  if (i == nodes_.end() || is_gone(i->second)) return {};
   if (i->second.state == node_state::joining) { // it never was one of the company: nothing to remember
     nodes_.erase(i);
     return {};
   }
+  const auto idle = idles(i->second);
   i->second.state = node_state::lost;
   note(i->second, reason);
+  if (idle && !with_state(node_state::active).empty()) {
+    rearrange(out);
+    return {};
+  }
+  const auto consequence = !started() ? "; the run cannot begin without it, start it again"
+                           : idle     ? "; it was the last one that may take experts, start the run again"
+                                      : "; its experts' state is gone, start again from the last saved model";
   return fail(error_code::unavailable,
-              "[node] " + i->second.name + " (" + i->second.place + ") is lost: " + reason
-                + "; its experts' state is gone, start again from the last saved model");
+              "[node] " + i->second.name + " (" + i->second.place + ") is lost: " + reason + consequence);
 }
 
 // -- relaying -----------------------------------------------------------------

@@ -66,9 +66,18 @@ public:
   /// Asks a node to hand its experts over and leave. `node`: its name or number.
   expected<node_id> drain(const std::string& node, outbox& out);
 
-  /// The node's process or connection is gone. One that was not ready yet is forgotten; with any other its
-  /// experts' state is lost: returns the error with which the run ends.
-  expected<void> lost(node_id node, const std::string& reason);
+  /// The node's process or connection is gone. One that was not ready yet is forgotten, and one that has no
+  /// expert's state is done without. With any other its experts' state is lost: returns the error with which
+  /// the run ends.
+  expected<void> lost(node_id node, const std::string& reason, outbox& out);
+
+  /// Members without which the run can go on: no expert is theirs, none moves to or from them.
+  std::vector<node_id> idle() const;
+
+  /// The node that hosts an expert.
+  node_id host_of(const owner_id& expert) const {
+    return placement_[expert.layer * settings_.experts + expert.expert];
+  }
 
   void receive(const placement_settled& m, outbox& out);
   void receive(const owner_state& m, outbox& out);
@@ -91,6 +100,7 @@ private:
   expected<void> admissible(const join_request& m) const;
   std::vector<node_id> with_state(node_state s) const;
   bool hosts_experts(node_id node) const;
+  bool idles(const node_record& n) const;
   void note(const node_record& n, std::string reason);
   void rearrange(outbox& out);
 
@@ -98,6 +108,7 @@ private:
   std::map<node_id, node_record> nodes_;
   node_id next_node_ = 1;
   std::vector<node_id> placement_;
+  std::vector<node_id> placement_before_; ///< where experts come from in the change under way
   std::uint64_t version_ = 0;
   bool settled_ = true; ///< no change of placement is under way
   bool change_wanted_ = false;

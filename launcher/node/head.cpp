@@ -244,6 +244,8 @@ expected<void> head::follow() {
     if (auto* failure = std::get_if<error>(&*next)) return tl::unexpected(*failure);
     if (auto* event = std::get_if<node_event>(&*next)) {
       report_node(*event);
+    } else if (auto* idle = std::get_if<idle_news>(&*next)) {
+      events_.write({{"event", "idle"}, {"names", idle->names}});
     } else if (auto* step = std::get_if<step_news>(&*next)) {
       if (!std::exchange(started, true) && step->summary.permission.step == 0)
         begin_ = step->at; // waiting for nodes is no training time

@@ -48,6 +48,7 @@ head_observer news_queue::observer() {
   o.step_ended = [this](step_summary s) { push(step_news{std::move(s), std::chrono::steady_clock::now()}); };
   o.steps_exhausted = [this](std::uint64_t version) { push(exhausted_news{version}); };
   o.node_changed = [this](const node_event& e) { push(e); };
+  o.nodes_idle = [this](const std::vector<std::string>& names) { push(idle_news{names}); };
   o.run_failed = [this](const error& e) { push(e); };
   o.states_collected = [this](const std::map<owner_id, tensor>& states) { push(states_news{states}); };
   return o;

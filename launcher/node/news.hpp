@@ -11,6 +11,7 @@
 #include <optional>
 #include <string>
 #include <variant>
+#include <vector>
 
 namespace troupe::node {
 
@@ -29,12 +30,17 @@ struct states_news {
   std::map<owner_id, tensor> states;
 };
 
+/// The nodes without which the run can go on, by name: who dies of them does not end it.
+struct idle_news {
+  std::vector<std::string> names;
+};
+
 /// Nothing that ends the run, but people should know.
 struct warning_news {
   std::string text;
 };
 
-using news = std::variant<step_news, exhausted_news, node_event, error, states_news, warning_news>;
+using news = std::variant<step_news, exhausted_news, node_event, idle_news, error, states_news, warning_news>;
 
 /// What the head's actors tell its main thread. Threading: any number of writers, one reader.
 class news_queue {

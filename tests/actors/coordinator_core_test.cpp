@@ -46,6 +46,11 @@ outbox start(coordinator_core& core, int count) {
   return out;
 }
 
+expected<void> lose(coordinator_core& core, node_id node) {
+  outbox out;
+  return core.lost(node, "gone", out);
+}
+
 void check_refused(join_request r, const char* got) {
   coordinator_core core(settings(1));
   const auto answer = core.join(r, "here");
@@ -136,7 +141,7 @@ TEST_CASE("who joins and leaves before it is ready is forgotten", "[unit]") {
     const auto w = core.join(request(), "here");
     REQUIRE(w);
     CHECK(w->node == i + 2); // numbers are not used again: late letters must not find another node
-    REQUIRE(core.lost(w->node, "gone"));
+    REQUIRE(lose(core, w->node));
     CHECK_FALSE(core.awaits({term, w->node}));
   }
   CHECK(core.nodes().size() == 1);
@@ -148,7 +153,7 @@ TEST_CASE("as many nodes as the limit are let in at one time", "[unit]") {
   const auto more = core.join(request(), "here");
   REQUIRE_FALSE(more);
   CHECK_THAT(more.error().text, ContainsSubstring("1024"));
-  REQUIRE(core.lost(5, "gone"));
+  REQUIRE(lose(core, 5));
   CHECK(core.join(request(), "here"));
 }
 
@@ -157,7 +162,7 @@ TEST_CASE("numbers of nodes run out rather than being given to two", "[unit]") {
   for (std::uint32_t i = 1; i < collected; ++i) {
     const auto w = core.join(request(), "here");
     REQUIRE(w);
-    core.lost(w->node, "gone");
+    lose(core, w->node);
   }
   const auto more = core.join(request(), "here");
   REQUIRE_FALSE(more);
@@ -228,10 +233,77 @@ TEST_CASE("losing a node with experts ends the run by name, one without them doe
   coordinator_core core(settings(2));
   start(core, 2);
   REQUIRE(core.join(request("spare"), "there"));
-  CHECK(core.lost(3, "gone"));
-  const auto bad = core.lost(1, "connection closed");
+  CHECK(lose(core, 3));
+  const auto bad = lose(core, 1);
   REQUIRE_FALSE(bad);
-  CHECK_THAT(bad.error().text, ContainsSubstring("node-1") && ContainsSubstring("connection closed"));
+  CHECK_THAT(bad.error().text, ContainsSubstring("node-1") && ContainsSubstring("gone"));
+}
+
+TEST_CASE("the run goes on without a node that has no experts", "[unit]") {
+  auto s = settings(3);
+  s.experts = 2;
+  coordinator_core core(s);
+  start(core, 3);
+  CHECK(core.idle() == std::vector<node_id>{3}); // also while the first placement is not settled
+  give(core, placement_settled{term, 1});
+  outbox out;
+  REQUIRE(core.lost(3, "gone", out));
+  CHECK(core.nodes().at(3).state == node_state::lost);
+  CHECK(core.take_events().back().reason == "gone");
+  const auto change = sent_to<placement_change>(out, optimizer_address()).at(0);
+  CHECK(change.placement == std::vector<node_id>{1, 2});
+  CHECK(change.nodes == std::vector<node_id>{1, 2}); // no plans to nobody
+  CHECK(core.idle().empty());
+  CHECK_FALSE(lose(core, 2));
+}
+
+TEST_CASE("a node whose experts are on their way is needed until they have arrived", "[unit]") {
+  auto s = settings(3);
+  s.experts = 2;
+  coordinator_core core(s);
+  start(core, 3);
+  give(core, placement_settled{term, 1});
+  outbox out;
+  REQUIRE(core.drain("1", out));
+  CHECK(sent<placement_change>(out).at(0).placement == std::vector<node_id>{3, 2});
+  CHECK(core.idle().empty()); // neither whom they leave nor where they go
+  const auto bad = lose(core, 1);
+  REQUIRE_FALSE(bad);
+  CHECK_THAT(bad.error().text, ContainsSubstring("node-1") && ContainsSubstring("state is gone"));
+}
+
+TEST_CASE("a node that is lost before the run starts ends it, with no word of experts", "[unit]") {
+  coordinator_core core(settings(2));
+  start(core, 1);
+  CHECK(core.idle().empty());
+  const auto bad = lose(core, 1);
+  REQUIRE_FALSE(bad);
+  CHECK_THAT(bad.error().text, ContainsSubstring("cannot begin") && !ContainsSubstring("expert"));
+}
+
+TEST_CASE("the last node that may take experts is needed, even without any", "[unit]") {
+  auto s = settings(2);
+  s.experts = 1;
+  coordinator_core core(s);
+  start(core, 2);
+  outbox out;
+  REQUIRE(core.drain("1", out)); // its expert moves when the first placement has settled
+  const auto bad = lose(core, 2);
+  REQUIRE_FALSE(bad);
+  CHECK_THAT(bad.error().text, ContainsSubstring("the last one that may take experts"));
+}
+
+TEST_CASE("an expert's host is found with any number of layers", "[unit]") {
+  auto s = settings(2);
+  s.layers = 3;
+  s.experts = 3;
+  coordinator_core core(s);
+  start(core, 2);
+  const auto placement = core.placement();
+  REQUIRE(placement.size() == 9);
+  for (std::uint16_t layer = 0; layer < 3; ++layer)
+    for (std::uint16_t e = 0; e < 3; ++e)
+      CHECK(core.host_of({layer, e, 0}) == placement[std::size_t{layer} * 3 + e]);
 }
 
 TEST_CASE("states are relayed to the node that takes over, or collected", "[unit]") {

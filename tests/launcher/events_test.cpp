@@ -49,6 +49,8 @@ TEST_CASE("each event is read with its fields", "[unit]") {
   CHECK(read<saved_event>(R"({"event":"saved","directory":"d"})").directory == "d");
   CHECK(read<warning_event>(R"({"event":"warning","text":"w"})").text == "w");
   CHECK(read<done_event>(R"({"event":"done","seconds":2.5})").seconds == 2.5);
+  CHECK(read<idle_event>(R"({"event":"idle","names":["a","b"]})").names
+        == std::vector<std::string>{"a", "b"});
   CHECK(read<joined_event>(R"({"event":"joined","node":4})").node == 4);
 }
 

@@ -2,7 +2,8 @@
 // say, so that every way in which a process can end has a test. Head and nodes hold real connections: nodes
 // end when their head does.
 //
-// FAKE_HEAD: normal | wait | stubborn | crash | usage | silent | garbage | warn | incomplete
+// FAKE_HEAD: normal | wait | stubborn | crash | usage | silent | garbage | warn | incomplete | idle (node-2
+// is; goes on when a node has gone)
 // FAKE_NODE: normal | refused | exit      FAKE_NODE_RECORD=DIR: writes DIR/<role or name>.json with the
 // command line and environment it was given.
 
@@ -18,6 +19,7 @@
 #include <vector>
 
 #include <arpa/inet.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -102,6 +104,15 @@ std::vector<int> take_nodes(std::size_t nodes) {
   return connections;
 }
 
+/// Says that node-2 has no experts, and goes on when a node has gone.
+void await_loss(const std::vector<int>& connections) {
+  emit({{"event", "idle"}, {"names", {"node-2"}}});
+  emit(step_event(300, 469)); // after it
+  std::vector<pollfd> polled;
+  for (const auto each : connections) polled.push_back({each, POLLIN, 0});
+  ::poll(polled.data(), polled.size(), -1);
+}
+
 int misbehave() {
   if (behaviour == "crash") {
     std::fputs("first line\nthe last words\n", stderr);
@@ -138,6 +149,8 @@ int head() {
     if (training) emit(step_event(step, steps));
   if (behaviour == "warn")
     emit({{"event", "warning"}, {"text", "expert 3 has had no row for 100 steps"}});
+  else if (behaviour == "idle")
+    await_loss(connections);
   else if (!behaviour.empty() && behaviour != "normal" && behaviour != "incomplete")
     return misbehave();
   emit({{"event", "an event of the future"}, {"x", 1}});

@@ -117,6 +117,21 @@ TEST_CASE("a node that crashes is named with its signal", "[process]") {
   expect_end_after_loss("node-1", SIGABRT, "node-1"); // sanitizers catch SIGSEGV themselves
 }
 
+TEST_CASE("a node without experts that dies is a warning, and the run goes on", "[process]") {
+  auto launcher = start_troupe({"train", "--nodes", "2", "--log-interval", "50"}, {{"FAKE_HEAD", "idle"}});
+  const auto children = wait_for_children(launcher, 3);
+  REQUIRE(children.size() == 3);
+  REQUIRE(launcher.wait_for_output("Step 300 ", patience));
+  ::kill(child_with(children, "node-2"), SIGKILL);
+  REQUIRE(launcher.wait(patience) == exit_status{0, 0});
+  CHECK(lines_of(launcher.errors()).size() == 1);
+  CHECK_THAT(launcher.errors(), StartsWith("troupe: warning: [run] node node-2 (process ")
+                                  && ContainsSubstring("signal 9")
+                                  && ContainsSubstring("the run goes on without it"));
+  CHECK_THAT(launcher.output(), ContainsSubstring("Test accuracy: 0.8431"));
+  CHECK(all_gone(children));
+}
+
 TEST_CASE("a head that dies ends the run and its nodes", "[process]") {
   expect_end_after_loss("head", SIGKILL, "head");
 }

@@ -43,6 +43,18 @@ void check_rates(const nlohmann::json& status, std::size_t nodes) {
   }
 }
 
+/// Name of the node that hosts no expert of a run with one such node.
+std::string idle_node(const std::string& address) {
+  const auto done = run({program("troupe"), "status", address, "--json"}, 30s);
+  INFO(done.output << done.errors);
+  REQUIRE(done.status.success());
+  const auto status = nlohmann::json::parse(done.output);
+  for (auto& node : status["nodes"])
+    if (node["experts"].empty()) return node["name"];
+  FAIL("every node has experts");
+  return "";
+}
+
 } // namespace
 
 TEST_CASE("a node that joins in the middle takes its share and changes no bit", "[process]") {
@@ -140,4 +152,32 @@ TEST_CASE("the sudden death of a node ends the run with its name", "[process]") 
   REQUIRE(end->code == 1);
   REQUIRE(run.errors().find("node-2") != std::string::npos);
   for (auto child : all) REQUIRE_FALSE(is_running(child));
+}
+
+TEST_CASE("the sudden death of a node without experts is a warning, and changes no bit", "[process]") {
+  const std::vector<std::string> command{
+    program("troupe"), "train",       "--data",         "gaussian", "--num-experts",      "2",
+    "--max-steps",     "100",         "--log-interval", "10",       "--message-delay-ms", "4",
+    "--listen",        "127.0.0.1:0", "--print-digest"};
+  const auto with = [&](const std::string& nodes) {
+    auto result = command;
+    result.insert(result.end(), {"--nodes", nodes});
+    return result;
+  };
+  auto run = process::start(with("3"));
+  const auto address = address_of_run(run);
+  REQUIRE(run.wait_for_output("Step 10 ", 60s));
+  const auto victim = idle_node(address);
+  const auto needed = victim == "node-1" ? "node-2" : "node-1";
+  std::optional<paused> pause(process_of_node(run, needed)); // it dies in the middle
+  ::kill(process_of_node(run, victim), SIGKILL);
+  REQUIRE(run.wait_for_errors("the run goes on without it", 30s));
+  REQUIRE(run.wait_for_output("Node " + victim + " lost", 30s));
+  pause.reset();
+  const auto end = run.wait(60s);
+  INFO(run.output() << run.errors());
+  REQUIRE(end);
+  REQUIRE(end->success());
+  REQUIRE(run.errors().starts_with("troupe: warning: [run] node " + victim));
+  REQUIRE(digest_in(run.output()) == digest_of_run(with("1")));
 }
