@@ -1,5 +1,6 @@
 #include "launcher/node/head.hpp"
 
+#include "model/checkpoint/file.hpp"
 #include "model/checkpoint/model_directory.hpp"
 #include "model/data/batch_geometry.hpp"
 #include "model/message_sizes.hpp"
@@ -61,6 +62,8 @@ expected<void> head::prepare() {
                     "the network, or use 127.0.0.1");
   if (!options_.save_directory.empty())
     if (auto ok = check_model_target(options_.save_directory); !ok) return ok;
+  if (!options_.predictions_file.empty())
+    if (auto ok = check_file_target(options_.predictions_file); !ok) return ok;
   if (auto ok = load_model(); !ok) return ok;
   auto data = factory_.make_data(options_.config);
   if (!data) return tl::unexpected(data.error());
@@ -220,8 +223,9 @@ expected<void> head::listen() {
   const auto& at = options_.listen;
   auto port = system_->middleman().publish(coordinator_, at.port, at.host.c_str(), true);
   if (!port)
-    return fail(error_code::unavailable, "--listen: cannot open " + at.text() + " (" + to_string(port.error())
-                                           + "); is the port in use? choose another, or 0 for any");
+    return fail(error_code::unavailable,
+                "--listen: cannot open " + at.text() + " (" + to_string(port.error())
+                  + "); limit an address of this machine with a free port; port 0 takes any");
   port_ = *port;
   events_.write({{"event", "listening"}, {"host", at.host}, {"port", *port}, {"run_id", options_.run_id}});
   return {};

@@ -40,6 +40,36 @@ expected<void> write_all(int file, std::span<const std::byte> bytes, const std::
   return {};
 }
 
+/// Whether there is something that a rename must not take the place of: a device, a pipe, a directory.
+bool is_special(const std::filesystem::path& path) {
+  struct stat status {};
+  return ::stat(path.c_str(), &status) == 0 && !S_ISREG(status.st_mode);
+}
+
+/// Where a file's links lead. What they name at their end need not exist.
+expected<std::filesystem::path> behind_links(std::filesystem::path path) {
+  constexpr int links_max = 40; // as many as the kernel follows
+  std::error_code problem;
+  for (int links = 0; std::filesystem::is_symlink(path, problem); ++links) {
+    if (links == links_max) {
+      errno = ELOOP;
+      return system_failure(path, "cannot follow");
+    }
+    path = path.parent_path() / std::filesystem::read_symlink(path, problem);
+  }
+  return path;
+}
+
+expected<void> write_in_place(const std::filesystem::path& path,
+                              const std::vector<std::span<const std::byte>>& parts) {
+  descriptor file{::open(path.c_str(), O_WRONLY | O_CLOEXEC)};
+  if (file.number < 0) return system_failure(path, "cannot open");
+  for (auto part : parts)
+    if (auto ok = write_all(file.number, part, path); !ok) return ok;
+  if (::close(std::exchange(file.number, -1)) != 0) return system_failure(path, "cannot close");
+  return {};
+}
+
 } // namespace
 
 expected<input_file> input_file::open(const std::filesystem::path& path) {
@@ -117,20 +147,40 @@ expected<void> write_new_file(const std::filesystem::path& path,
   return {};
 }
 
-expected<void> write_file_atomically(const std::filesystem::path& path,
+expected<void> write_file_atomically(const std::filesystem::path& target,
                                      const std::vector<std::span<const std::byte>>& parts) {
-  const auto temporary = temporary_beside(path);
+  if (is_special(target)) return write_in_place(target, parts);
+  const auto path = behind_links(target);
+  if (!path) return tl::unexpected(path.error());
+  const auto temporary = temporary_beside(*path);
   auto ok = write_new_file(temporary, parts);
-  if (ok && ::rename(temporary.c_str(), path.c_str()) != 0) ok = system_failure(path, "cannot rename to");
+  if (ok && ::rename(temporary.c_str(), path->c_str()) != 0) ok = system_failure(*path, "cannot rename to");
   if (!ok) {
     ::unlink(temporary.c_str());
     return ok;
   }
-  return sync_directory(path.parent_path());
+  return sync_directory(path->parent_path());
 }
 
 expected<void> write_file_atomically(const std::filesystem::path& path, std::string_view text) {
   return write_file_atomically(path, {std::as_bytes(std::span(text.data(), text.size()))});
+}
+
+expected<void> check_file_target(const std::filesystem::path& target) {
+  if (is_special(target)) {
+    if (std::error_code problem; std::filesystem::is_directory(target, problem))
+      errno = EISDIR;
+    else if (::access(target.c_str(), W_OK) == 0)
+      return {};
+    return system_failure(target, "cannot write");
+  }
+  const auto path = behind_links(target);
+  if (!path) return tl::unexpected(path.error());
+  const auto trial = temporary_beside(*path);
+  const descriptor file{::open(trial.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666)};
+  if (file.number < 0) return system_failure(*path, "cannot create");
+  ::unlink(trial.c_str());
+  return {};
 }
 
 expected<void> sync_directory(const std::filesystem::path& path) {

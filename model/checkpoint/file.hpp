@@ -50,10 +50,14 @@ expected<void> write_new_file(const std::filesystem::path& path,
                               const std::vector<std::span<const std::byte>>& parts);
 
 /// Writes `parts` one after the other to a temporary file beside `path`, flushes it to the disk and renames
-/// it.
+/// it. Links are followed, and stay. What is there and no plain file, such as a device, is written to.
 expected<void> write_file_atomically(const std::filesystem::path& path,
                                      const std::vector<std::span<const std::byte>>& parts);
 expected<void> write_file_atomically(const std::filesystem::path& path, std::string_view text);
+
+/// Whether `write_file_atomically` could write there. Asked before a run starts, so that it does not fail
+/// after it.
+expected<void> check_file_target(const std::filesystem::path& target);
 
 /// Flushes a directory's entries to the disk.
 expected<void> sync_directory(const std::filesystem::path& path);

@@ -54,7 +54,8 @@ expected<void> check_contents(const fs::path& directory) {
   return {};
 }
 
-/// The nearest directory above that exists must be writable.
+/// The nearest directory above that exists must take a new one: only trying tells, for root may write
+/// everywhere.
 expected<void> check_parent(const fs::path& directory) {
   std::error_code problem;
   auto above = directory.parent_path();
@@ -62,8 +63,10 @@ expected<void> check_parent(const fs::path& directory) {
   if (!fs::is_directory(above, problem))
     return fail(error_code::usage, "--save: got '" + directory.string() + "' below '" + above.string()
                                      + "', limit a directory below a directory");
-  if (::access(above.c_str(), W_OK | X_OK) != 0)
-    return unavailable(above, "--save: cannot write there", errno);
+  const auto trial = temporary_beside(above / directory.filename());
+  if (::mkdir(trial.c_str(), 0777) != 0)
+    return unavailable(above, "--save: cannot create a directory there", errno);
+  ::rmdir(trial.c_str());
   return {};
 }
 

@@ -342,6 +342,16 @@ TEST_CASE("what a killed save of the same process id has left behind is in nobod
   CHECK(entries_of(directory.path()) == left); // it may belong to a save on another machine
 }
 
+TEST_CASE("a place that takes no new directory is refused before there is a model", "[unit]") {
+  const auto check = check_model_target("/proc/model");
+  REQUIRE_FALSE(check.has_value());
+  CHECK(check.error().code == error_code::unavailable);
+  CHECK_THAT(check.error().text, ContainsSubstring("[/proc] --save: cannot create a directory there"));
+  temporary_directory directory;
+  CHECK(check_model_target(directory / "new/model").has_value());
+  CHECK(fs::is_empty(directory.path())); // trying leaves nothing behind
+}
+
 TEST_CASE("an incomplete model is not written", "[unit]") {
   temporary_directory directory;
   auto model = model_of(1);
