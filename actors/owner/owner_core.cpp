@@ -81,10 +81,15 @@ std::function<void()> owner_core::reduction(step_state& step) {
     if (!step.applying) return;
     const auto scale = p.clip_norm > 0 ? std::min(1.0, p.clip_norm / (std::sqrt(step.squared_norm) + 1e-6))
                                        : 1.0;
-    const auto begin = now();
-    parameters_.apply(*lanes[0], {p.learning_rate, scale, p.ordinal});
-    step.apply_us = now() - begin;
+    update(step, scale);
   };
+}
+
+void owner_core::update(step_state& step, double scale) {
+  const auto& p = step.permission;
+  const auto begin = now();
+  parameters_.apply(*step.lanes[0], {p.learning_rate, scale, p.ordinal});
+  step.apply_us = now() - begin;
 }
 
 void owner_core::reduction_finished(step_state& step, outbox& out) {
@@ -108,10 +113,8 @@ void owner_core::apply(step_state& step, double scale, outbox& out) {
   step.applying = true;
   step.awaiting_commit = false;
   apply_job_ = next_job();
-  out.post({apply_job_, priority_of(step.permission.step, 0xffff), 0, [this, &step, scale] {
-              const auto& p = step.permission;
-              parameters_.apply(*step.lanes[0], {p.learning_rate, scale, p.ordinal});
-            }});
+  out.post({apply_job_, priority_of(step.permission.step, 0xffff), 0,
+            [this, &step, scale] { update(step, scale); }});
 }
 
 void owner_core::finished(std::uint64_t job, outbox& out) {

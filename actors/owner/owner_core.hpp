@@ -119,6 +119,7 @@ protected:
 
 private:
   void apply(step_state& step, double scale, outbox& out);
+  void update(step_state& step, double scale); ///< the optimizer step itself, timed; run by jobs
   void complete(step_state& step, outbox& out);
   void open_current(outbox& out);
   void hand_over(outbox& out);

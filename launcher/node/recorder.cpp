@@ -216,7 +216,8 @@ void recorder::watch_for_collapse(const step_record& r) {
 void recorder::write_metrics(const step_summary& summary, const step_record& r) {
   if (!metrics_.is_open()) return;
   auto line = step_event(summary, r);
-  line["gradient_norm"] = summary.gradient_norm;
+  if (summary.permission.clip_norm > 0 && !summary.permission.clip_local)
+    line["gradient_norm"] = summary.gradient_norm;
   line["bytes_copied"] = r.bytes_copied;
   if (summary.permission.placement != placement_)
     line["placement"] = placement_ = summary.permission.placement;

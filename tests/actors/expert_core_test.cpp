@@ -4,6 +4,8 @@
 
 #include <catch2/catch_test_macros.hpp>
 
+#include <memory>
+
 using namespace troupe;
 using namespace troupe::test;
 using namespace troupe::simulation;
@@ -143,6 +145,27 @@ TEST_CASE("with global clipping an expert reports its norm and waits for the com
   CHECK(f.core.version() == 1);
   CHECK(f.module.state() == after_one_step(0.25));
   CHECK(give(f.core, commit{term, 0, 0.25}).jobs.empty());
+}
+
+TEST_CASE("the time of an update is told, whether it comes with the last gradient or after a commit",
+          "[unit]") {
+  for (const double clip_norm : {0.0, 1.0}) {
+    CAPTURE(clip_norm);
+    auto settings = fixture::settings(true, {});
+    settings.now_us = [clock = std::make_shared<double>(0)] { return *clock += 1; };
+    ledger_expert module(42, me);
+    expert_core core(settings, module);
+    auto p = three();
+    p.clip_norm = clip_norm;
+    give(core, p);
+    for (auto m : {0u, 1u, 2u}) give_and_run(core, forward(0, m));
+    outbox last;
+    for (auto m : {0u, 1u, 2u}) last = give_and_run(core, backward(0, m));
+    if (clip_norm > 0) last = give_and_run(core, commit{term, 0, 0.25});
+    const auto told = sent_to<applied>(last, host_address(1));
+    REQUIRE(told.size() == 1);
+    CHECK(told[0].apply_us == 1); // the clock moves by one whenever it is read
+  }
 }
 
 TEST_CASE("an evaluation ends without an optimizer step and counts as a version", "[unit]") {
