@@ -144,6 +144,10 @@ expected<command> finished_train(parser& all) {
 } // namespace
 
 expected<command> read_command_line(std::vector<std::string> arguments) {
+  for (const auto& word : arguments) // CLI11 would take the next word for the value
+    if (word.starts_with("--") && word.find('=') + 1 == word.size())
+      return fail(error_code::usage,
+                  word.substr(0, word.size() - 1) + ": got an empty text, limit one character or more");
   parser all;
   std::reverse(arguments.begin(), arguments.end()); // CLI11 takes them from the back
   try {

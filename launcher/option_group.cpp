@@ -10,7 +10,7 @@ namespace troupe::launcher {
 CLI::Validator whole_number(std::uint64_t max) {
   const auto check = [max](std::string& text) {
     const bool digits = !text.empty() && text.find_first_not_of("0123456789") == std::string::npos;
-    if (!digits) return "got '" + text + "', limit whole numbers from 0 up";
+    if (!digits) return "got '" + text + "', limit whole numbers without a sign";
     errno = 0;
     if (std::strtoull(text.c_str(), nullptr, 10) > max || errno != 0)
       return "got " + text + ", limit " + std::to_string(max);
@@ -28,6 +28,22 @@ CLI::Validator finite_number() {
         && text.find_first_of("xX \t") == std::string::npos)
       return std::string();
     return "got '" + text + "', limit a finite number, such as 0.001 or 1e-3";
+  };
+  return CLI::Validator(check, "");
+}
+
+CLI::Validator yes_or_no() {
+  const auto check = [](std::string& text) {
+    for (const char* word : {"true", "false", "yes", "no", "on", "off", "1", "0"})
+      if (text == word) return std::string();
+    return "got '" + text + "', limit true or false";
+  };
+  return CLI::Validator(check, "");
+}
+
+CLI::Validator some_text() {
+  const auto check = [](std::string& text) {
+    return text.empty() ? "got an empty text, limit one character or more" : std::string();
   };
   return CLI::Validator(check, "");
 }

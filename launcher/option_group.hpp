@@ -17,6 +17,10 @@ namespace troupe::launcher {
 CLI::Validator whole_number(std::uint64_t max);
 /// Refuses everything but a finite number.
 CLI::Validator finite_number();
+/// Refuses what does not say whether a switch is on: `--flag=maybe`.
+CLI::Validator yes_or_no();
+/// Refuses an empty text: an option that is not wanted is left out.
+CLI::Validator some_text();
 
 /// Adds options to a command under one heading of its help. The target's value at that moment is the default
 /// shown.
@@ -26,7 +30,7 @@ public:
 
   CLI::Option* text(const std::string& flag, std::string& target, const std::string& placeholder,
                     const std::string& meaning) {
-    return add(flag, target, placeholder, meaning);
+    return add(flag, target, placeholder, meaning)->check(some_text());
   }
 
   template <class T>
@@ -63,7 +67,7 @@ public:
   }
 
   CLI::Option* toggle(const std::string& flags, bool& target, const std::string& meaning) {
-    return command_.add_flag(flags, target, meaning)->group(heading_);
+    return command_.add_flag(flags, target, meaning)->group(heading_)->check(yes_or_no());
   }
 
 private:

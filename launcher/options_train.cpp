@@ -16,9 +16,14 @@ namespace {
 void add_data_options(CLI::App& command, train_options& options) {
   option_group group(command, "Data");
   auto& data = options.config.data;
-  group.text("--data", data.name, "NAME",
-             "what to learn: fashion-mnist | gaussian (synthetic clusters, needs no files)");
-  group.text("--data-dir", data.directory, "DIR", "where its files are, when not in the usual place");
+  group.text(
+    "--data", data.name, "NAME",
+    "what to learn: fashion-mnist | gaussian (synthetic clusters, needs no files) | tensors (rows of a "
+    "safetensors file of your own)");
+  group.text(
+    "--data-dir", data.directory, "DIR",
+    "where its files are, when not in the usual place (tensors: the file); each folder of fashion-mnist "
+    "is kept unpacked in ~/.cache/troupe, 55 MB");
   group.number("--gaussian-rows", data.gaussian_rows,
                "gaussian: training rows; a quarter as many for the test");
   group.number("--gaussian-width", data.gaussian_width, "gaussian: numbers per row");
@@ -112,11 +117,13 @@ void add_output_options(CLI::App& command, train_options& options) {
   group.number("--log-interval", options.log_interval,
                "a line every so many steps when stdout is no terminal; 0: none");
   group.text("--metrics-file", options.metrics_file, "FILE",
-             "write one JSON object per step: load, entropy, bytes, times");
+             "write one JSON object per step: load, entropy, bytes, times; launcher/README.md explains the "
+             "fields");
   group.text("--save", options.save, "DIR", "save the trained model there, for `troupe eval`");
   group.toggle("--print-digest", options.print_digest, "print the SHA-256 of the trained weights");
   group.text("--config", options.config_file, "FILE",
-             "TOML with any of these options, such as: num-experts = 8; flags win");
+             "TOML with any of these options, such as: num-experts = 8; flags win, also over a switch: "
+             "--print-digest=false");
   group.text("--bench-json", options.bench_json, "FILE", "testing: timings")->group("");
 }
 

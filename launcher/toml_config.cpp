@@ -52,7 +52,9 @@ expected<void> apply_one(CLI::App& command, const std::string& key, const toml::
     return fail(error_code::usage, "[" + place + "] " + key + ": " + text);
   };
   const auto flag = "--" + key;
-  auto* option = key == "config" || key == "help" ? nullptr : command.get_option_no_throw(flag);
+  if (key == "config" || key == "help")
+    return fail(error_code::usage, "[" + place + "] key '" + key + "' is for the command line only");
+  auto* option = command.get_option_no_throw(flag);
   if (option == nullptr) {
     const auto meant = nearest(key, option_names(command));
     return fail(error_code::usage,

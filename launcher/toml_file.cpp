@@ -2,9 +2,14 @@
 
 #include <spdlog/fmt/fmt.h>
 
+#include <filesystem>
+
 namespace troupe::launcher {
 
 expected<toml::table> parse_toml_file(const std::string& argument, const std::string& path) {
+  std::error_code failed;
+  if (std::filesystem::is_directory(path, failed)) // it would read as an empty file
+    return fail(error_code::usage, argument + ": got the directory " + path + ", limit a TOML file");
   try {
     return toml::parse_file(path);
   } catch (const toml::parse_error& problem) {

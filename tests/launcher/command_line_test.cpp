@@ -172,6 +172,13 @@ TEST_CASE("the last of several equal flags counts, and zeros in front mean nothi
   CHECK(train({"--seed", "1", "--seed=012"}).config.schedule.seed == 12);
 }
 
+TEST_CASE("a switch may say that it is off", "[unit]") {
+  CHECK(train({"--print-digest"}).print_digest);
+  CHECK_FALSE(train({"--print-digest=false"}).print_digest);
+  CHECK(train({"--no-expert-bias=false"}).config.model.expert_bias);
+  CHECK_FALSE(train({"--expert-bias=off"}).config.model.expert_bias);
+}
+
 TEST_CASE("names that only a node program of one's own knows are left to it", "[unit]") {
   CHECK_FALSE(read_command_line({"train", "--expert", "mine"}));
   CHECK(train({"--expert", "mine", "--node-program", "p"}).config.model.expert_kind == "mine");
@@ -191,7 +198,7 @@ TEST_CASE("the other commands have their options", "[unit]") {
   CHECK(node.name == "n");
   CHECK(node.run_id == "r");
   CHECK(node.compute_threads == 2);
-  CHECK_FALSE(read<node_options>({"node", "--join", "localhost:1"}).name.empty());
+  CHECK(read<node_options>({"node", "--join", "localhost:1"}).name.empty()); // the head gives it one
   CHECK(read<status_command>({"status", "h:1", "--json"}).options.json);
   const auto drain = read<drain_command>({"drain", "node-2", "--head", "h:1"});
   CHECK(drain.options.node == "node-2");

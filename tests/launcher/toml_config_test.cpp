@@ -51,6 +51,7 @@ TEST_CASE("flags win over the file", "[unit]") {
   CHECK(options->config.model.experts == 8);
   CHECK(options->config.optimizer.learning_rate == 0.25);
   CHECK(options->config.model.expert_bias);
+  CHECK_FALSE(read("print-digest = true\n", {"--print-digest=false"})->print_digest);
 }
 
 TEST_CASE("numbers of a file keep all their bits", "[unit]") {
@@ -89,7 +90,13 @@ TEST_CASE("what is wrong in a file is named with its line", "[unit]") {
   CHECK_THAT(problem_with("[model]\nnum-experts = 8\n"), ContainsSubstring("unknown key 'model'"));
   CHECK_THAT(problem_with("lr = [1]\n"), ContainsSubstring("lr: got a list"));
   CHECK_THAT(problem_with("lr = nan\n"), ContainsSubstring("lr: got 'nan'"));
-  CHECK_THAT(problem_with("config = 'other.toml'\n"), ContainsSubstring("unknown key 'config'"));
+  CHECK_THAT(problem_with("save = ''\n"), ContainsSubstring(":1] save: got an empty text"));
+  for (const std::string key : {"config", "help"}) {
+    CAPTURE(key);
+    const auto text = problem_with(key + " = 'other.toml'\n");
+    CHECK_THAT(text, ContainsSubstring("key '" + key + "' is for the command line only"));
+    CHECK_THAT(text, !ContainsSubstring("did you mean"));
+  }
   CHECK_THAT(problem_with("num-experts = 0\n"), ContainsSubstring("--num-experts"));
 }
 

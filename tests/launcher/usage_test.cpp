@@ -36,6 +36,13 @@ TEST_CASE("wrong usage ends with code 2 and one line that names the option", "[p
     {{"train", "--listen", "127.0.0.1:70000"}, "--listen"},
     {{"train", "--slow-node", "1:5"}, "--slow-node"},
     {{"train", "--config", "no-such-file.toml"}, "no-such-file.toml"},
+    {{"train", "--save", ""}, "--save: got an empty text"},
+    {{"train", "--metrics-file=", "--no-eval"}, "--metrics-file: got an empty text"},
+    {{"train", "--print-digest=maybe"}, "--print-digest: got 'maybe', limit true or false"},
+    {{"train", "--no-expert-bias=maybe"}, "got 'maybe', limit true or false"},
+    {{"train", "--run-id", ""}, "--run-id: got an empty text"},
+    {{"node", "--join", "127.0.0.1:9", "--name", ""}, "--name: got an empty text"},
+    {{"train", "--config", "/"}, "--config: got the directory /"},
     {{"eval"}, "--model"},
     {{"node"}, "--join"},
     {{"node", "--join", "nowhere"}, "--join"},
@@ -46,6 +53,7 @@ TEST_CASE("wrong usage ends with code 2 and one line that names the option", "[p
     {{"drain", "node-1"}, "--head"},
     {{"ablate"}, "matrix"},
     {{"ablate", "no-such-file.toml"}, "no-such-file.toml"},
+    {{"ablate", "/"}, "got the directory /"},
     {{"ablate", "m.toml", "--jobs", "5000"}, "--jobs"},
   }));
   CAPTURE(arguments);
