@@ -16,6 +16,17 @@ void print_line(const char* kind, std::string text) {
 
 } // namespace
 
+void print_text(const std::string& text) {
+  std::fwrite(text.data(), 1, text.size(), stdout);
+}
+
+int print_end(int code) {
+  const bool failed = std::ferror(stdout) != 0; // a flush on the way has failed
+  if (std::fflush(stdout) == 0 && !failed) return code;
+  print_line("error: ", "[output] stdout: cannot write all of it; is its disk full?");
+  return code == exit_success ? exit_failure : code;
+}
+
 int exit_code_of(error_code code) {
   return code == error_code::usage ? exit_usage : exit_failure;
 }

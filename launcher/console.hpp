@@ -14,6 +14,11 @@ constexpr int exit_failure = 1;
 constexpr int exit_usage = 2;
 constexpr int exit_interrupted = 130;
 
+/// Writes to stdout, as far as that can be written to; print_end() says whether it could.
+void print_text(const std::string& text);
+/// Nothing more will be written to stdout: `code`, or exit_failure with a line on stderr if something of it
+/// is lost.
+int print_end(int code);
 /// 2 for `usage`, 1 for everything else.
 int exit_code_of(error_code code);
 

@@ -2,15 +2,13 @@
 #include "launcher/commands.hpp"
 #include "launcher/console.hpp"
 
-#include <cstdio>
-
 namespace {
 
 using namespace troupe::launcher;
 
 struct execute {
   int operator()(const show_text& shown) const {
-    std::fputs(shown.text.c_str(), stdout);
+    print_text(shown.text);
     return exit_success;
   }
   int operator()(const train_options& options) const { return run_train(options); }
@@ -25,5 +23,5 @@ struct execute {
 
 int main(int argc, char** argv) {
   const auto command = read_command_line({argv + 1, argv + argc});
-  return command ? std::visit(execute(), *command) : print_error(command.error());
+  return print_end(command ? std::visit(execute(), *command) : print_error(command.error()));
 }

@@ -20,8 +20,8 @@ namespace {
 using namespace ablate;
 
 int print_cells(const std::vector<cell>& cells) {
-  for (const auto& each : cells) fmt::print("{}  {}\n", each.hash.substr(0, 16), each.name);
-  fmt::print("{} cells\n", cells.size());
+  for (const auto& each : cells) print_text(fmt::format("{}  {}\n", each.hash.substr(0, 16), each.name));
+  print_text(fmt::format("{} cells\n", cells.size()));
   return exit_success;
 }
 
@@ -67,7 +67,7 @@ int conclude(const ablation& all, const result_store& store, bool interrupted) {
                                               [](const auto& each) { return each.result.has_value(); });
   const auto failed = std::ranges::count_if(all.outcomes,
                                             [](const auto& each) { return !each.error.empty(); });
-  fmt::print("\n{}\nReport: {}\n", groups_table(all), store.path_of("report.html").string());
+  print_text(fmt::format("\n{}\nReport: {}\n", groups_table(all), store.path_of("report.html").string()));
   if (interrupted) {
     print_notice(fmt::format("interrupted with {} of {} cells finished; the same command goes on", finished,
                              all.cells.size()));
@@ -96,8 +96,8 @@ int run_ablate(const ablate_options& options) {
   ablation all{std::filesystem::path(options.matrix).stem().string(), version_text(), std::move(*cells), {}};
   all.outcomes.resize(all.cells.size());
   auto todo = take_earlier(all, *store);
-  fmt::print("{} cells, {} finished earlier, {} at a time\n", all.cells.size(),
-             all.cells.size() - todo.size(), jobs);
+  print_text(fmt::format("{} cells, {} finished earlier, {} at a time\n", all.cells.size(),
+                         all.cells.size() - todo.size(), jobs));
   std::fflush(stdout); // somebody may follow a file
   supervisor children;
   cell_runner runner(children, *store, all, std::move(todo), jobs);

@@ -210,15 +210,15 @@ double run_watcher::seconds_left() const {
 
 void run_watcher::print_summary() const {
   if (training() && done_)
-    fmt::print("Trained {} steps in {:.1f}s, {} samples/s\n", grouped_count(start_.train_steps),
-               done_->seconds, short_count(done_->samples_per_second));
+    print_text(fmt::format("Trained {} steps in {:.1f}s, {} samples/s\n", grouped_count(start_.train_steps),
+                           done_->seconds, short_count(done_->samples_per_second)));
   if (evaluation_)
-    fmt::print("Test accuracy: {:.4f} ({} rows, loss {:.4f})\n", evaluation_->accuracy,
-               grouped_count(evaluation_->rows), evaluation_->loss);
+    print_text(fmt::format("Test accuracy: {:.4f} ({} rows, loss {:.4f})\n", evaluation_->accuracy,
+                           grouped_count(evaluation_->rows), evaluation_->loss));
   const auto& rows = evaluation_ ? evaluation_->expert_rows : step_ ? step_->expert_rows : rows_per_expert();
   if (rows.empty()) return;
-  fmt::print("Load of each expert over {}:\n", evaluation_ ? "the test data" : "the last step");
-  for (const auto& line : load_table(rows, terminal_.utf8)) fmt::print("{}\n", line);
+  print_text(fmt::format("Load of each expert over {}:\n", evaluation_ ? "the test data" : "the last step"));
+  for (const auto& line : load_table(rows, terminal_.utf8)) print_text(fmt::format("{}\n", line));
 }
 
 } // namespace troupe::launcher

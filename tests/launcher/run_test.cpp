@@ -194,6 +194,19 @@ TEST_CASE("a warning goes to stderr and the run goes on", "[process]") {
   CHECK(result.errors == "troupe: warning: expert 3 has had no row for 100 steps\n");
 }
 
+TEST_CASE("an output that cannot be written is an error", "[process]") {
+  for (const std::string command : {"train --print-digest", "train --log-interval 1", "status 127.0.0.1:4040",
+                                    "status 127.0.0.1:4040 --json", "--help", "--version"}) {
+    CAPTURE(command);
+    auto line = "\"$0\" " + command + (command.starts_with("--") ? "" : " --node-program \"$1\"")
+                + " > /dev/full";
+    const auto result = troupe::test::run({"/bin/sh", "-c", line, TROUPE_PROGRAM, FAKE_NODE_PROGRAM},
+                                          patience);
+    CHECK(result.status == exit_status{1, 0});
+    CHECK(result.errors == "troupe: error: [output] stdout: cannot write all of it; is its disk full?\n");
+  }
+}
+
 TEST_CASE("a saved model is tested with the configuration it was trained with", "[process]") {
   const temporary_directory folder;
   const temporary_directory records;
