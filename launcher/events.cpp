@@ -41,7 +41,7 @@ any_event read_node(const json& fields) {
 }
 
 any_event read_joined(const json& fields) {
-  return joined_event{fields.value("node", 0U), text(fields, "run_id")};
+  return joined_event{fields.value("node", 0U), text(fields, "name"), text(fields, "run_id")};
 }
 
 any_event read_idle(const json& fields) {

@@ -37,6 +37,7 @@ struct node_event {
 /// From a joining process itself: it has been let in.
 struct joined_event {
   std::uint32_t node = 0;
+  std::string name; ///< the one asked for may have been taken
   std::string run_id;
 };
 

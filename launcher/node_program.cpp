@@ -1,5 +1,7 @@
 #include "launcher/node_program.hpp"
 
+#include "launcher/console.hpp"
+
 #include <algorithm>
 #include <filesystem>
 
@@ -96,8 +98,11 @@ child_options node_of(const local_node& node, const std::string& program, std::u
 }
 
 child_options node_of(const node_options& options, const std::string& configuration_hash) {
-  child_options made{
-    options.name, node_program_path(options.node_program), {"join"}, numerics_environment(1), true};
+  child_options made{options.name.empty() ? "node" : options.name,
+                     node_program_path(options.node_program),
+                     {"join"},
+                     numerics_environment(1),
+                     true};
   auto& arguments = made.arguments;
   add(arguments, "--head", options.join);
   add(arguments, "--name", options.name);
@@ -117,6 +122,16 @@ child_options status_of(const query_options& options) {
 child_options drain_of(const query_options& options) {
   const auto program = node_program_path(options.node_program);
   return {"drain", program, {"drain", "--head", options.head, options.node}, {}, false};
+}
+
+expected<std::string> answer_of(const child& ended) {
+  if (ended.status()->success()) return ended.output();
+  const auto words = ended.last_words(1);
+  const std::string mark = "error: ";
+  auto text = words.empty() ? "[" + ended.name() + "] the process " + ended.status()->text() : words.front();
+  if (const auto at = text.find(mark); at != std::string::npos) text.erase(0, at + mark.size());
+  const bool usage = ended.status()->signal == 0 && ended.status()->code == exit_usage;
+  return fail(usage ? error_code::usage : error_code::unavailable, text);
 }
 
 std::uint32_t threads_per_node(const run_options& run) {

@@ -33,6 +33,8 @@ child_options node_of(const node_options& options, const std::string& configurat
 
 child_options status_of(const query_options& options);
 child_options drain_of(const query_options& options);
+/// What one of these two has answered on stdout, or said on stderr that went wrong.
+expected<std::string> answer_of(const child& ended);
 
 /// Cores that this process may use.
 std::uint32_t core_count();

@@ -2,19 +2,11 @@
 #include "launcher/option_group.hpp"
 #include "launcher/options.hpp"
 
-#include <unistd.h>
-
 namespace troupe::launcher {
 
 namespace {
 
 const std::string node_program_meaning = "program to run as nodes, such as one with experts of your own";
-
-std::string default_name() {
-  char host[256] = "node";
-  ::gethostname(host, sizeof host - 1);
-  return std::string(host) + "-" + std::to_string(::getpid());
-}
 
 expected<void> check_address(const std::string& option, const std::string& text) {
   const auto address = parse_address(option, text);
@@ -30,9 +22,11 @@ expected<void> check_address(const std::string& option, const std::string& text)
 void add_options(CLI::App& command, eval_options& options) {
   option_group group(command, "Model and data");
   group.text("--model", options.model, "DIR", "what `troupe train --save DIR` wrote")->required();
-  group.text("--data", options.data, "NAME", "data set to test on; the one it was trained on when missing");
+  group.text(
+    "--data", options.data, "NAME",
+    "data set to test on (fashion-mnist | gaussian | tensors); the one it was trained on when missing");
   group.text("--data-dir", options.data_directory, "DIR",
-             "where the data's files are, when not in the usual place");
+             "where the data's files are, when not in the usual place (`troupe train --help`)");
   group.text("--predictions", options.predictions, "FILE",
              "write the outputs of each test row there (safetensors)");
   option_group run(command, "Run");
@@ -50,10 +44,10 @@ void add_options(CLI::App& command, eval_options& options) {
 
 void add_options(CLI::App& command, node_options& options) {
   option_group group(command, "Joining");
-  options.name = default_name();
   group.text("--join", options.join, "HOST:PORT", "where the head listens")->required();
-  group.text("--name", options.name, "NAME",
-             "what people call this node, in `troupe status` and `troupe drain`");
+  group
+    .text("--name", options.name, "NAME", "what people call this node, in `troupe status` and `troupe drain`")
+    ->default_str("node-1, node-2, ..., whichever the head has free");
   group.text("--run-id", options.run_id, "ID", "join only this run");
   group.text("--config", options.config_file, "FILE",
              "join only if the run's configuration is the one of this TOML file");
@@ -61,11 +55,14 @@ void add_options(CLI::App& command, node_options& options) {
   group.toggle("--insecure", options.insecure, "join over an unencrypted network");
   group.text("--node-program", options.node_program, "PATH", node_program_meaning);
   group.text("--slow", options.slow, "FACTOR", "testing: be slower")->group("");
-  command.footer("Examples:\n"
-                 "  troupe train --listen 127.0.0.1:4040 --epochs 20        the head, in one terminal\n"
-                 "  troupe node --join 127.0.0.1:4040 --name second         a node, in another: takes its "
-                 "share of the experts\n"
-                 "  troupe drain second --head 127.0.0.1:4040               and gives them back");
+  command.footer(
+    "Examples:\n"
+    "  troupe train --listen 127.0.0.1:4040 --epochs 20        the head, in one terminal\n"
+    "  troupe node --join 127.0.0.1:4040 --name second         a node, in another: takes its "
+    "share of the experts\n"
+    "  troupe drain second --head 127.0.0.1:4040               and gives them back\n\n"
+    "Ctrl-C (or SIGTERM) does the same as `troupe drain`: the run goes on. A second Ctrl-C leaves at "
+    "once,\nand the run ends, because the experts' state is gone.");
 }
 
 void add_options(CLI::App& command, ablate_options& options) {
@@ -127,9 +124,7 @@ expected<void> finish(eval_options& options) {
 }
 
 expected<void> finish(node_options& options) {
-  if (options.name.empty())
-    return fail(error_code::usage, "--name: got an empty name, limit one letter or more");
-  if (options.name.find_first_not_of("0123456789") == std::string::npos)
+  if (!options.name.empty() && options.name.find_first_not_of("0123456789") == std::string::npos)
     return fail(error_code::usage,
                 "--name: got " + options.name
                   + ", limit a name that is no number, since `troupe drain` takes a node's number too");

@@ -15,12 +15,11 @@ namespace {
 /// Follows one process that joins a run elsewhere.
 class join_watcher : public listener {
 public:
-  join_watcher(supervisor& children, std::string head) : children_(children), head_(std::move(head)) {}
+  join_watcher(supervisor& children, const node_options& options) : children_(children), options_(options) {}
 
-  void on_event(child& from, const any_event& what) override {
+  void on_event(child&, const any_event& what) override {
     if (const auto* joined = std::get_if<joined_event>(&what))
-      say(fmt::format("Joined run {} at {} as {}; to leave without ending the run: troupe drain {} --head {}",
-                      joined->run_id, head_, from.name(), from.name(), head_));
+      see(*joined);
     else if (const auto* node = std::get_if<node_event>(&what))
       say(fmt::format("{} {}{}", node->name, node->state, node->reason.empty() ? "" : ": " + node->reason));
     else if (const auto* warning = std::get_if<warning_event>(&what))
@@ -35,13 +34,31 @@ public:
   }
 
   void on_end(child& ended) override {
+    if (&ended == drain_) return on_drain_end();
     if (ended.status()->success() || failure_ || children_.interrupted()) return;
     failure_ = failure{error{error_code::internal, fmt::format("[node] {} (process {}) {}", ended.name(),
                                                                ended.pid(), ended.status()->text())},
                        ended.name(), ended.last_words(10)};
   }
 
-  void on_interrupt() override { print_notice("leaving ... (Ctrl-C again stops at once)"); }
+  /// The first time, the node is asked to hand its experts over, so that the run goes on without it.
+  bool absorbs_interrupt() override {
+    if (number_.empty() || drain_ != nullptr) return false;
+    query_options drain;
+    drain.head = options_.join;
+    drain.node = number_;
+    drain.node_program = options_.node_program;
+    const auto started = children_.start(drain_of(drain));
+    if (!started) return false;
+    drain_ = *started;
+    print_notice("handing the experts over ... (Ctrl-C again leaves at once, which ends the run)");
+    return true;
+  }
+
+  void on_interrupt() override {
+    print_notice(number_.empty() ? "leaving ... (Ctrl-C again stops at once)"
+                                 : "leaving, which ends the run ... (Ctrl-C again stops at once)");
+  }
 
   void on_suspend() override {
     // nop
@@ -49,6 +66,8 @@ public:
 
   int conclude() const {
     if (children_.interrupted()) return exit_interrupted;
+    if (drain_ != nullptr && drain_->status()->success() && !failure_)
+      say("Left; the run goes on without this node.");
     if (!failure_) return exit_success;
     const auto code = print_error(failure_->problem);
     print_last_words(failure_->name, failure_->last_words);
@@ -56,13 +75,32 @@ public:
   }
 
 private:
+  void see(const joined_event& event) {
+    number_ = std::to_string(event.node);
+    const auto& name = event.name.empty() ? options_.name : event.name;
+    const auto taken = options_.name.empty() || name == options_.name ? ""
+                                                                      : " (" + options_.name + " is taken)";
+    say(fmt::format(
+      "Joined run {} at {} as {}{}; to leave without ending the run: Ctrl-C once, or troupe drain "
+      "{} --head {}",
+      event.run_id, options_.join, name, taken, name, options_.join));
+  }
+
+  void on_drain_end() {
+    if (drain_->status()->success() || children_.interrupted() || !children_.children().front().running())
+      return;
+    print_warning(answer_of(*drain_).error().text + "; Ctrl-C again leaves at once, which ends the run");
+  }
+
   static void say(const std::string& line) {
-    fmt::print("{}\n", line);
+    print_text(line + "\n");
     std::fflush(stdout);
   }
 
   supervisor& children_;
-  std::string head_;
+  const node_options& options_;
+  std::string number_; ///< that the head gave the node; empty: it has not joined yet
+  const child* drain_ = nullptr;
   std::optional<failure> failure_;
 };
 
@@ -78,7 +116,7 @@ int run_node(const node_options& options) {
   supervisor children;
   if (const auto started = children.start(node_of(options, hash)); !started)
     return print_error(started.error());
-  join_watcher watcher(children, options.join);
+  join_watcher watcher(children, options);
   children.run(watcher);
   return watcher.conclude();
 }

@@ -10,7 +10,7 @@ namespace troupe::launcher {
 
 namespace {
 
-/// One short process that asks a head something. Its answer is on stdout, an error on stderr.
+/// One short process that asks a head something.
 class query_watcher : public listener {
 public:
   void on_event(child&, const any_event&) override {
@@ -21,19 +21,7 @@ public:
     // as above
   }
 
-  void on_end(child& ended) override {
-    if (ended.status()->success()) {
-      result_ = ended.output();
-      return;
-    }
-    const auto words = ended.last_words(1);
-    const std::string mark = "error: ";
-    auto text = words.empty() ? "[" + ended.name() + "] the process " + ended.status()->text()
-                              : words.front();
-    if (const auto at = text.find(mark); at != std::string::npos) text.erase(0, at + mark.size());
-    const bool usage = ended.status()->signal == 0 && ended.status()->code == exit_usage;
-    result_ = fail(usage ? error_code::usage : error_code::unavailable, text);
-  }
+  void on_end(child& ended) override { result_ = answer_of(ended); }
 
   void on_interrupt() override {
     // nop
@@ -72,20 +60,20 @@ int run_status(const query_options& options) {
   const auto [code, answer] = ask(status_of(options));
   if (code != exit_success) return code;
   if (options.json) {
-    fmt::print("{}", answer);
+    print_text(answer);
     return exit_success;
   }
   const auto table = status_table(answer);
   if (!table) return print_error(table.error());
-  fmt::print("{}", *table);
+  print_text(*table);
   return exit_success;
 }
 
 int run_drain(const query_options& options) {
   const auto code = ask(drain_of(options)).code;
   if (code == exit_success)
-    fmt::print("{} hands its experts over and leaves; `troupe status {}` shows when it is gone\n",
-               options.node, options.head);
+    print_text(fmt::format("{} hands its experts over and leaves; `troupe status {}` shows when it is gone\n",
+                           options.node, options.head));
   return code;
 }
 

@@ -117,6 +117,7 @@ void supervisor::handle_signal(int signal, listener& listener) {
     if (signal == SIGINT) send_to_all(SIGKILL);
     return;
   }
+  if (!stopping_ && listener.absorbs_interrupt()) return;
   interrupted_ = true;
   stop(interrupt_grace);
   listener.on_interrupt();

@@ -20,6 +20,9 @@ public:
   virtual void on_broken_event(child& from, const error& why) = 0;
   /// A child has ended; everything it wrote has been handed over before.
   virtual void on_end(child& ended) = 0;
+  /// A Ctrl-C or SIGTERM, before anything is asked to end. True: it is seen to; the next one counts as the
+  /// first.
+  virtual bool absorbs_interrupt() { return false; }
   /// The first Ctrl-C or SIGTERM: the children have been asked to end.
   virtual void on_interrupt() = 0;
   /// About to be stopped by Ctrl-Z: leave the terminal in order.

@@ -164,11 +164,12 @@ struct wire<welcome>
     to.setNode(from.node);
     to.setRunId(text(from.run_id));
     to.setConfiguration(text(from.configuration));
+    to.setName(text(from.name));
   }
 
   static welcome read(schema::Welcome::Reader from, decoder& in) {
     return {read_term(from.getTerm()), from.getNode(), in.read(from.getRunId(), "run id"),
-            in.read(from.getConfiguration(), "configuration")};
+            in.read(from.getConfiguration(), "configuration"), in.read(from.getName(), "name")};
   }
 };
 

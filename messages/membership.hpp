@@ -12,7 +12,7 @@ namespace troupe {
 /// Node → coordinator: asks to take part. Everything named is compared before the node is let in.
 struct join_request {
   std::uint32_t protocol = 0;     ///< `protocol_version`
-  std::string name;               ///< what people call the node, e.g. "node-2" or a host name
+  std::string name;               ///< what people call the node; empty, or taken: the coordinator gives one
   std::string fingerprint;        ///< numerics fingerprint, hex
   std::string fingerprint_text;   ///< versions and instruction set behind it, for the error text
   std::string run_id;             ///< empty: any run
@@ -27,6 +27,7 @@ struct welcome {
   node_id node = 0;
   std::string run_id;
   std::string configuration;
+  std::string name; ///< by which people call the node from now on
 };
 
 /// Node → coordinator: modules are built, experts may come.

@@ -308,4 +308,5 @@ struct Welcome {
   node @1 :UInt16;
   runId @2 :Text;
   configuration @3 :Text;
+  name @4 :Text;
 }

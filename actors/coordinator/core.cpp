@@ -122,7 +122,7 @@ expected<welcome> coordinator_core::join(const join_request& m, std::string plac
   while (taken(name)) name += "-" + std::to_string(id); // ends: there are at most `nodes_max` names
   auto& n = nodes_[id] = {id, std::move(name), std::move(place), m.compute_threads, node_state::joining};
   note(n, "");
-  return welcome{settings_.term, id, settings_.run_id, settings_.configuration};
+  return welcome{settings_.term, id, settings_.run_id, settings_.configuration, n.name};
 }
 
 bool coordinator_core::awaits(const ready& m) const {

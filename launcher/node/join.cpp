@@ -150,7 +150,7 @@ expected<void> run_node(const join_options& options, const extensions& more, eve
   office.enter_host(seat.node, host);
   self->monitor(*coordinator);
   self->send(*coordinator, ready{seat.term, seat.node}, host);
-  events.write({{"event", "joined"}, {"node", seat.node}, {"run_id", seat.run_id}});
+  events.write({{"event", "joined"}, {"node", seat.node}, {"name", seat.name}, {"run_id", seat.run_id}});
 
   farewell end{self, events, seat.term};
   const auto result = await_release(end, *coordinator, options.head);

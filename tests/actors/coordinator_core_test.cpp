@@ -121,6 +121,13 @@ TEST_CASE("a name is never another node's number, nor one that was made up for a
   CHECK(core.drain("2", out).value() == 2);
 }
 
+TEST_CASE("a node is told the name that it was given", "[unit]") {
+  coordinator_core core(settings(2));
+  CHECK(core.join(request("a"), "here")->name == "a");
+  CHECK(core.join(request("a"), "here")->name == "node-2");
+  CHECK(core.join(request(), "here")->name == "node-3");
+}
+
 TEST_CASE("a name that a terminal or a command could stumble over is refused", "[unit]") {
   coordinator_core core(settings(2));
   for (const auto& bad : {std::string("two words"), std::string("\x1b[2J"), std::string("\xff"),

@@ -52,6 +52,7 @@ TEST_CASE("each event is read with its fields", "[unit]") {
   CHECK(read<idle_event>(R"({"event":"idle","names":["a","b"]})").names
         == std::vector<std::string>{"a", "b"});
   CHECK(read<joined_event>(R"({"event":"joined","node":4})").node == 4);
+  CHECK(read<joined_event>(R"({"event":"joined","node":4,"name":"node-4"})").name == "node-4");
 }
 
 TEST_CASE("an error event carries the code that decides the exit code", "[unit]") {

@@ -4,8 +4,8 @@
 //
 // FAKE_HEAD: normal | wait | stubborn | crash | usage | silent | garbage | warn | incomplete | idle (node-2
 // is; goes on when a node has gone)
-// FAKE_NODE: normal | refused | exit      FAKE_NODE_RECORD=DIR: writes DIR/<role or name>.json with the
-// command line and environment it was given.
+// FAKE_NODE: normal | refused | exit | renamed | drained | last      FAKE_NODE_RECORD=DIR: writes DIR/<role
+// or name>.json with the command line and environment it was given.
 
 #include <nlohmann/json.hpp>
 
@@ -170,6 +170,19 @@ int head() {
 
 // ---- the other commands ---------------------------------------------------------------------------------------------
 
+/// Ends once somebody has asked a head to drain: by the record of it.
+int wait_for_drain() {
+  const auto asked = environment("FAKE_NODE_RECORD") + "/drain.json";
+  while (::access(asked.c_str(), F_OK) != 0) ::usleep(1000);
+  return 0;
+}
+
+int drain() {
+  if (behaviour != "last") return 0;
+  std::fputs("troupe-node: error: [drain] second is the last node with experts\n", stderr);
+  return 2;
+}
+
 int join() {
   if (behaviour == "refused") {
     emit({{"event", "error"},
@@ -188,8 +201,10 @@ int join() {
     emit({{"event", "error"}, {"code", "unavailable"}, {"text", "[join] no head at " + where}});
     return 1;
   }
-  emit({{"event", "joined"}, {"node", 1}, {"run_id", "fake-run"}});
+  const auto name = behaviour == "renamed" || !flags.contains("--name") ? "node-3" : flags["--name"];
+  emit({{"event", "joined"}, {"node", 3}, {"name", name}, {"run_id", "fake-run"}});
   if (behaviour == "exit") return 3;
+  if (behaviour == "drained") return wait_for_drain();
   char byte = 0;
   while (::recv(connection, &byte, 1, 0) > 0) {
   }
@@ -216,5 +231,5 @@ int main(int argc, char** argv) {
   behaviour = environment(command == "head" ? "FAKE_HEAD" : "FAKE_NODE");
   if (command == "head") return head();
   if (command == "join") return join();
-  return command == "status" ? status() : 0;
+  return command == "status" ? status() : drain();
 }

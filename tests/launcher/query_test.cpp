@@ -1,6 +1,7 @@
 #include "tests/launcher/launcher_fixture.hpp"
 
 #include <catch2/catch_test_macros.hpp>
+#include <catch2/generators/catch_generators.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
 
 #include <csignal>
@@ -37,17 +38,63 @@ TEST_CASE("drain passes the node on and says when it is done", "[process]") {
   CHECK(words.at(4) == "node-2");
 }
 
-TEST_CASE("a node joins a head elsewhere and ends with it", "[process]") {
+namespace {
+
+/// A head that waits for ever, and its address.
+std::pair<process, std::string> start_head() {
   auto head = start_troupe({"train", "--listen", "127.0.0.1:0"}, {{"FAKE_HEAD", "wait"}});
   REQUIRE(head.wait_for_output("--join 127.0.0.1:", patience));
   const auto output = head.output();
   const auto begin = output.find("--join ") + 7;
-  const auto address = output.substr(begin, output.find('\n', begin) - begin);
+  return {std::move(head), output.substr(begin, output.find('\n', begin) - begin)};
+}
+
+} // namespace
+
+TEST_CASE("a node joins a head elsewhere and ends with it", "[process]") {
+  auto [head, address] = start_head();
   auto node = start_troupe({"node", "--join", address, "--name", "second"});
   REQUIRE(node.wait_for_output("Joined run fake-run at " + address + " as second; to leave", patience));
   head.send(SIGTERM);
   CHECK(head.wait(patience) == exit_status{130, 0});
   CHECK(node.wait(patience) == exit_status{0, 0});
+}
+
+TEST_CASE("a node says the name that it was given, and how to drain it", "[process]") {
+  auto [head, address] = start_head();
+  const auto drained = "; to leave without ending the run: Ctrl-C once, or troupe drain node-3 --head "
+                       + address;
+  auto renamed = start_troupe({"node", "--join", address, "--name", "node-1"}, {{"FAKE_NODE", "renamed"}});
+  CHECK(renamed.wait_for_output(" as node-3 (node-1 is taken)" + drained, patience));
+  auto nameless = start_troupe({"node", "--join", address});
+  CHECK(nameless.wait_for_output(" as node-3" + drained, patience));
+}
+
+TEST_CASE("the first Ctrl-C on a node drains it and the run goes on", "[process]") {
+  const auto signal = GENERATE(SIGINT, SIGTERM);
+  const temporary_directory records;
+  auto [head, address] = start_head();
+  auto node = start_troupe({"node", "--join", address, "--name", "second"},
+                           {{"FAKE_NODE", "drained"}, {"FAKE_NODE_RECORD", records.path()}});
+  REQUIRE(node.wait_for_output("as second; to leave", patience));
+  node.send(signal);
+  CHECK(node.wait(patience) == exit_status{0, 0});
+  CHECK_THAT(node.errors(), ContainsSubstring("handing the experts over"));
+  CHECK_THAT(node.output(), ContainsSubstring("Left; the run goes on without this node."));
+  CHECK(value_of(record_of(records, "drain"), "--head") == address);
+  CHECK(record_of(records, "drain").at("arguments").back() == "3"); // whatever its name
+}
+
+TEST_CASE("a second Ctrl-C on a node leaves at once, also when it could not be drained", "[process]") {
+  auto [head, address] = start_head();
+  auto node = start_troupe({"node", "--join", address, "--name", "second"}, {{"FAKE_NODE", "last"}});
+  REQUIRE(node.wait_for_output("as second; to leave", patience));
+  node.send(SIGINT);
+  REQUIRE(
+    node.wait_for_errors("warning: [drain] second is the last node with experts; Ctrl-C again", patience));
+  node.send(SIGINT);
+  CHECK(node.wait(patience) == exit_status{130, 0});
+  CHECK_THAT(node.errors(), ContainsSubstring("leaving, which ends the run"));
 }
 
 TEST_CASE("a node that is refused, or finds no head, says why", "[process]") {

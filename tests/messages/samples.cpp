@@ -160,7 +160,7 @@ std::vector<join_request> samples() {
 
 template <>
 std::vector<welcome> samples() {
-  return {{term, 4, "run-1", R"({"model": {"experts": 8}})"}, {}};
+  return {{term, 4, "run-1", R"({"model": {"experts": 8}})", "node-4"}, {}};
 }
 
 // -- equality ---------------------------------------------------------------------
@@ -251,7 +251,7 @@ auto fields(const join_request& m) {
                   m.process, m.compute_threads);
 }
 auto fields(const welcome& m) {
-  return std::tie(m.term, m.node, m.run_id, m.configuration);
+  return std::tie(m.term, m.node, m.run_id, m.configuration, m.name);
 }
 
 } // namespace

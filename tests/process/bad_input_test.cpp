@@ -145,7 +145,27 @@ TEST_CASE("a port that is in use is named", "[process]") {
 
 TEST_CASE("a file that cannot be written is refused before the run", "[process]") {
   require_one_line(troupe_with(small_run({"--metrics-file", "/nowhere/at/all"})), 1, "/nowhere/at/all");
-  require_one_line(troupe_with(small_run({"--save", "/proc/model"})), 1, "/proc");
+  require_one_line(troupe_with(small_run({"--save", "/proc/model"})), 1, "--save: cannot create a directory");
+  temporary_directory place;
+  const auto model = saved_model(place);
+  require_one_line(troupe_with({"eval", "--model", model, "--predictions", "/nowhere/at/all"}), 1,
+                   "[/nowhere/at/all] cannot create");
+}
+
+TEST_CASE("an address that cannot be opened is named with what one can be", "[process]") {
+  require_one_line(troupe_with(small_run({"--listen", "192.0.2.1:0", "--insecure"})), 1,
+                   "limit an address of this machine with a free port");
+}
+
+TEST_CASE("predictions are written through a link", "[process]") {
+  temporary_directory place;
+  const auto model = saved_model(place);
+  std::filesystem::create_symlink("target", place / "link");
+  const auto done = troupe_with({"eval", "--model", model, "--predictions", place / "link"});
+  INFO(done.errors);
+  REQUIRE(done.status.success());
+  CHECK(std::filesystem::is_symlink(place / "link"));
+  CHECK(std::filesystem::file_size(place / "target") > 0);
 }
 
 TEST_CASE("a file that cannot be written in the end costs neither the model nor the result", "[process]") {

@@ -132,6 +132,27 @@ TEST_CASE("a run is joined, asked and left at an IPv6 address", "[process]") {
   REQUIRE(run.wait(120s) == exit_status{0, 0});
 }
 
+TEST_CASE("a node that leaves by Ctrl-C hands its experts over and changes no bit", "[process]") {
+  auto run = process::start(unhurried({"--nodes", "1"}));
+  const auto address = address_of_run(run);
+  REQUIRE(run.wait_for_output("Step 20 ", 60s));
+  const auto node_1 = process_of_node(run, "node-1");
+  REQUIRE(node_1 != 0);
+  std::optional<paused> pause(node_1);
+  auto guest = process::start({program("troupe"), "node", "--join", address});
+  REQUIRE(guest.wait_for_output(" as node-2; to leave", 60s));
+  guest.send(SIGINT);
+  REQUIRE(run.wait_for_output("Node node-2 hands its experts over", 60s));
+  pause.reset();
+  const auto guest_end = guest.wait(60s);
+  const auto end = run.wait(120s);
+  INFO(run.output() << run.errors() << guest.output() << guest.errors());
+  REQUIRE((guest_end && guest_end->success()));
+  REQUIRE((end && end->success()));
+  REQUIRE(run.output().find("Node node-2 left") != std::string::npos);
+  REQUIRE(digest_in(run.output()) == undisturbed_digest());
+}
+
 TEST_CASE("a slow node changes nothing but time", "[process]") {
   REQUIRE(digest_of_run(awkward_run({"--optimizer", "adam", "--nodes", "2", "--slow-node", "1:5"}, 400))
           == undisturbed_digest());
