@@ -15,7 +15,7 @@ template <class Real>
 void mask_groups(std::vector<Real>& choice, std::int64_t experts, group_limit limit, std::int64_t largest) {
   const auto rows = static_cast<std::int64_t>(choice.size()) / experts;
   const auto size = experts / limit.groups;
-  const auto masked = limit.mask_with_zero ? Real(0) : -std::numeric_limits<Real>::infinity();
+  const auto masked = limit.mask_with_zero ? Real(0) : std::numeric_limits<Real>::lowest();
   std::vector<Real> group_score(static_cast<std::size_t>(rows * limit.groups));
   std::vector<Real> members(static_cast<std::size_t>(size));
   for (std::int64_t g = 0; g < rows * limit.groups; ++g) {

@@ -64,13 +64,14 @@ expected<void> check_names(const router_options& o) {
   return {};
 }
 
-expected<void> check_groups(const router_options& o, std::uint32_t experts) {
+expected<void> check_groups(const router_options& o, std::uint32_t experts, router_purpose purpose) {
   if (o.groups < 1 || experts % o.groups != 0)
     return refuse("groups", std::to_string(o.groups),
                   "a divisor of the " + std::to_string(experts) + " experts");
   if (o.groups_kept < 1 || o.groups_kept > o.groups)
     return refuse("groups kept", std::to_string(o.groups_kept),
                   "1 to the " + std::to_string(o.groups) + " groups");
+  if (purpose == router_purpose::formula) return check_slots(o, experts, experts); // masked ones come last
   return check_slots(o, experts, o.groups_kept * (experts / o.groups));
 }
 
@@ -114,7 +115,7 @@ expected<void> check(const router_options& o, std::uint32_t experts, router_purp
   if (o.name == "sigmoid_bias" || o.name == "group_limited")
     if (!(o.scale >= 1 / o.factor_max && o.scale <= o.factor_max))
       return refuse("scale", shown(o.scale), shown(1 / o.factor_max) + " to " + shown(o.factor_max));
-  if (o.name == "group_limited") return check_groups(o, experts);
+  if (o.name == "group_limited") return check_groups(o, experts, purpose);
   if (o.name == "noisy_top_k" && !(o.noise_floor >= 0 && o.noise_floor <= o.factor_max))
     return refuse("noise floor", shown(o.noise_floor), "0 to " + shown(o.factor_max));
   if (o.name == "sinkhorn") {

@@ -85,6 +85,17 @@ TEST_CASE("a training curve by hand holds, and inputs that do not fit are misses
   CHECK(misses[0].find("takes rows of 2 numbers, x has 1") != std::string::npos);
 }
 
+TEST_CASE("a formula may choose more experts than its groups hold, the masked ones last", "[unit]") {
+  // P = 1, 1, 3, 1 of 6; the second group wins, and 0 is the first of those that are masked.
+  const std::string grouped =
+    R"({"name": "g", "op": "route", "options": {"router": "group_limited", "k": 3, "base": "softmax", "scale": 1, "n_group": 2, "topk_group": 1, "group_mask": "neg_inf"},
+ "tolerance": {"abs": 1e-12, "rel": 0}, "input": {"z": {"shape": [1, 4], "dtype": "f64", "data": [0, 0, 1.0986122886681098, 0]}},
+ "expect": {"experts": {"shape": [1, 3], "dtype": "i64", "data": [2, 3, 0]},
+ "gates": {"shape": [1, 3], "dtype": "f64", "data": [0.5, 0.16666666666666666, 0.16666666666666666]}}})";
+  CAPTURE(misses_of(file_of(grouped)));
+  CHECK(misses_of(file_of(grouped)).empty());
+}
+
 TEST_CASE("what is unknown, missing or malformed is a miss and never skipped", "[unit]") {
   const auto wrong = [](const std::string& from, const std::string& to, const std::string& said) {
     const auto misses = misses_of(file_of(changed(route_case, from, to)));
