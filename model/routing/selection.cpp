@@ -28,9 +28,10 @@ std::vector<std::int32_t> best_of_rows(matrix_view<Real> scores, std::int64_t k)
   return out;
 }
 
-[[noreturn]] void give_up(const std::string& what, const std::string& got, const std::string& limit) {
-  throw run_failure({error_code::over_limit, "[router] " + what + ": got " + got + ", limit " + limit
-                                               + "; lower the learning rate or clip gradients"});
+[[noreturn]] void give_up(const std::string& what, const std::string& got, const std::string& limit,
+                          const char* remedy = "; lower the learning rate or clip gradients") {
+  throw run_failure(
+    {error_code::over_limit, "[router] " + what + ": got " + got + ", limit " + limit + remedy});
 }
 
 } // namespace
@@ -58,7 +59,7 @@ void require_sound(const routing<Real>& r, std::int64_t experts) {
   };
   for (std::size_t i = 0; i < r.experts.size(); ++i) {
     if (r.experts[i] < -1 || r.experts[i] >= experts)
-      give_up("expert" + where(i), std::to_string(r.experts[i]), "-1 to " + std::to_string(experts - 1));
+      give_up("expert" + where(i), std::to_string(r.experts[i]), "-1 to " + std::to_string(experts - 1), "");
     if (!std::isfinite(r.gates[i])) give_up("gate" + where(i), std::to_string(r.gates[i]), "finite");
   }
 }

@@ -39,7 +39,7 @@ TEST_CASE("whatever a part throws ends the run in one line", "[process]") {
   const auto [options, where, why] = GENERATE(values<breakage>({
     {{"--router", "throws"}, "[router]", "the router has lost its way"},
     {{"--router", "throws", "--nodes", "1"}, "[router]", "the router has lost its way"},
-    {{"--router", "beyond"}, "[router]", "got 1000000, limit 4"},
+    {{"--router", "beyond"}, "[router]", "got 1000000, limit -1 to 3"},
     {{"--data", "throws"}, "[data set]", "the rows are gone"},
     {{"--data", "ends"}, "[data loader]", "the rows are gone"},
     {{"--expert", "throws"}, "[expert ", "the expert has resigned"},
