@@ -53,7 +53,8 @@ TEST_CASE("what LibTorch throws becomes one line of error text at the model's bo
   CHECK(catch_torch("trunk", [] { return 7; }).value() == 7);
   CHECK(catch_torch("trunk", [] {}).has_value());
   CHECK(catch_torch("trunk", [] { throw std::bad_alloc{}; }).error().code == error_code::unavailable);
-  CHECK(catch_torch("trunk", [] { throw std::runtime_error("odd"); }).error().text == "[trunk] exception: odd");
+  CHECK(catch_torch("trunk", [] { throw std::runtime_error("odd"); }).error().text
+        == "[trunk] exception: odd");
   const auto passed_on = catch_torch("trunk",
                                      []() -> expected<int> { return fail(error_code::usage, "no"); });
   CHECK(passed_on.error().code == error_code::usage);
