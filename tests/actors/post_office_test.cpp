@@ -1,4 +1,5 @@
 #include "actors/shell/post_office.hpp"
+#include "tests/actors/caf_types.hpp"
 
 #include <caf/actor_cast.hpp>
 #include <caf/actor_system.hpp>
@@ -6,7 +7,6 @@
 #include <caf/after.hpp>
 #include <caf/event_based_actor.hpp>
 #include <caf/forwarding_actor_proxy.hpp>
-#include <caf/init_global_meta_objects.hpp>
 #include <caf/make_actor.hpp>
 #include <caf/message_id.hpp>
 #include <caf/node_id.hpp>
@@ -37,13 +37,7 @@ struct one_host_far_away {
   }
 
   caf::actor_system_config& prepared() {
-    static const bool once = [] {
-      caf::init_global_meta_objects<caf::id_block::troupe>();
-      caf::init_global_meta_objects<caf::id_block::troupe_actors>();
-      caf::core::init_global_meta_objects();
-      return true;
-    }();
-    (void)once;
+    test::register_types();
     return config;
   }
 

@@ -2,11 +2,11 @@
 
 #include "actors/shell/actors.hpp"
 #include "model/run_failure.hpp"
+#include "tests/actors/caf_types.hpp"
 #include "tests/actors/support.hpp"
 
 #include <caf/actor_system.hpp>
 #include <caf/actor_system_config.hpp>
-#include <caf/init_global_meta_objects.hpp>
 
 #include <catch2/catch_test_macros.hpp>
 
@@ -20,13 +20,7 @@ using namespace troupe::test;
 namespace {
 
 caf::actor_system_config& configuration_of_caf() {
-  static const bool once = [] {
-    caf::init_global_meta_objects<caf::id_block::troupe>();
-    caf::init_global_meta_objects<caf::id_block::troupe_actors>();
-    caf::core::init_global_meta_objects();
-    return true;
-  }();
-  (void)once;
+  register_types();
   static caf::actor_system_config config;
   return config.set("caf.scheduler.max-threads", std::size_t{1});
 }
