@@ -14,8 +14,11 @@ constexpr int exit_failure = 1;
 constexpr int exit_usage = 2;
 constexpr int exit_interrupted = 130;
 
-/// Writes to stdout, as far as that can be written to; print_end() says whether it could.
+/// Text for stdout, which gets it with the next `flush_text` or message on stderr.
 void print_text(const std::string& text);
+/// Writes what there is for stdout. If nobody reads it waits, but no longer than until a signal asks us to
+/// end: then what is left, and all that follows, is dropped. Messages on stderr are written in the same way.
+void flush_text();
 /// Nothing more will be written to stdout: `code`, or exit_failure with a line on stderr if something of it
 /// is lost.
 int print_end(int code);

@@ -10,7 +10,6 @@
 #include <spdlog/fmt/fmt.h>
 
 #include <algorithm>
-#include <cstdio>
 #include <filesystem>
 
 namespace troupe::launcher {
@@ -98,7 +97,7 @@ int run_ablate(const ablate_options& options) {
   auto todo = take_earlier(all, *store);
   print_text(fmt::format("{} cells, {} finished earlier, {} at a time\n", all.cells.size(),
                          all.cells.size() - todo.size(), jobs));
-  std::fflush(stdout); // somebody may follow a file
+  flush_text(); // somebody may follow a file
   supervisor children;
   cell_runner runner(children, *store, all, std::move(todo), jobs);
   if (const auto ran = runner.run(); !ran) return print_error(ran.error());

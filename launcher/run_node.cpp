@@ -5,7 +5,6 @@
 
 #include <spdlog/fmt/fmt.h>
 
-#include <cstdio>
 #include <optional>
 
 namespace troupe::launcher {
@@ -94,7 +93,7 @@ private:
 
   static void say(const std::string& line) {
     print_text(line + "\n");
-    std::fflush(stdout);
+    flush_text();
   }
 
   supervisor& children_;

@@ -38,7 +38,8 @@ std::string experts_cell(const json& node) {
   return ids.empty() ? "none" : id_ranges(ids);
 }
 
-const std::vector<std::string> titles = {"Node", "Name", "State", "Place", "Threads", "Experts", "Rows/s"};
+const std::vector<std::string> titles = {"Node",    "Name",   "State", "Place", "Threads",
+                                         "Experts", "Rows/s", "In/s",  "Out/s"};
 
 std::vector<std::string> row_of(const json& node) {
   return {cell(node, "node"),
@@ -47,7 +48,9 @@ std::vector<std::string> row_of(const json& node) {
           cell(node, "place"),
           cell(node, "compute_threads"),
           experts_cell(node),
-          cell(node, "rows_per_second", short_count)};
+          cell(node, "rows_per_second", short_count),
+          cell(node, "bytes_in_per_second", bytes_cell),
+          cell(node, "bytes_out_per_second", bytes_cell)};
 }
 
 /// Columns about which no node says anything are left out.

@@ -1,8 +1,9 @@
 #include "launcher/terminal.hpp"
 
+#include "launcher/console.hpp"
+
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
 #include <cstdlib>
 
 #include <sys/ioctl.h>
@@ -13,8 +14,8 @@ namespace troupe::launcher {
 namespace {
 
 void write_out(const std::string& text) {
-  std::fwrite(text.data(), 1, text.size(), stdout);
-  std::fflush(stdout);
+  print_text(text);
+  flush_text();
 }
 
 bool starts_code_point(char byte) {

@@ -74,7 +74,12 @@ struct wire<replica_report> : wire_field<schema::Message::REPLICA_REPORT, &messa
       phases[i].setName(text(from.phases[i].phase));
       phases[i].setValue(from.phases[i].microseconds);
     }
-    to.setBytesSent(from.bytes_sent);
+    auto traffic = to.initTraffic(length(from.traffic));
+    for (unsigned i = 0; i < from.traffic.size(); ++i) {
+      traffic[i].setNode(from.traffic[i].node);
+      traffic[i].setBytesSent(from.traffic[i].bytes_sent);
+      traffic[i].setBytesReceived(from.traffic[i].bytes_received);
+    }
     to.setBytesCopied(from.bytes_copied);
   }
 
@@ -89,7 +94,10 @@ struct wire<replica_report> : wire_field<schema::Message::REPLICA_REPORT, &messa
     for (unsigned i = 0; i < result.microbatches.size() && !in.failed(); ++i)
       result.microbatches[i] = read_microbatch(list[i], in);
     result.phases = read_values<phase_time>(from.getPhases(), "phases", in);
-    result.bytes_sent = from.getBytesSent();
+    const auto traffic = from.getTraffic();
+    result.traffic.resize(in.count(traffic, "traffic", in.bounds().nodes_max, "nodes_max"));
+    for (unsigned i = 0; i < result.traffic.size(); ++i)
+      result.traffic[i] = {traffic[i].getNode(), traffic[i].getBytesSent(), traffic[i].getBytesReceived()};
     result.bytes_copied = from.getBytesCopied();
     return result;
   }

@@ -237,13 +237,19 @@ struct MicrobatchReport {
   expertClass @5 :List(UInt64);
 }
 
+struct NodeTraffic {
+  node @0 :UInt16;
+  bytesSent @1 :UInt64;
+  bytesReceived @2 :UInt64;
+}
+
 struct ReplicaReport {
   term @0 :Term;
   step @1 :UInt64;
   replica @2 :UInt16;
   microbatches @3 :List(MicrobatchReport);
   phases @4 :List(NamedValue);  # microseconds
-  bytesSent @5 :UInt64;
+  traffic @5 :List(NodeTraffic);
   bytesCopied @6 :UInt64;
 }
 

@@ -45,6 +45,15 @@ struct phase_time {
   bool operator==(const phase_time&) const = default;
 };
 
+/// Bytes of tensors that a replica exchanged with another process during a step; repeats are not counted.
+struct node_traffic {
+  node_id node = 0;
+  std::uint64_t bytes_sent = 0;
+  std::uint64_t bytes_received = 0;
+
+  bool operator==(const node_traffic&) const = default;
+};
+
 /// Router → optimizer: a replica has finished its part of a step. Doubles as the replica's acknowledgement.
 struct replica_report {
   term_id term;
@@ -52,8 +61,8 @@ struct replica_report {
   replica_id replica = 0;
   std::vector<microbatch_report> microbatches;
   std::vector<phase_time> phases;
-  std::uint64_t bytes_sent = 0;   ///< payload bytes to other processes
-  std::uint64_t bytes_copied = 0; ///< payload bytes copied while packing
+  std::vector<node_traffic> traffic; ///< by node, ascending
+  std::uint64_t bytes_copied = 0;    ///< payload bytes copied while packing
 
   bool operator==(const replica_report&) const = default;
 };

@@ -1,6 +1,7 @@
 #include "model/run_failure.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <new>
 #include <string>
 
@@ -18,6 +19,12 @@ std::string in_one_line(std::string what) {
 }
 
 } // namespace
+
+error not_finite(const std::string& what, double value) {
+  const auto got = std::isnan(value) ? "nan" : std::to_string(value); // whose sign would say nothing
+  return {error_code::over_limit,
+          what + ": got " + got + ", limit finite; lower the learning rate or clip gradients"};
+}
 
 error failure_in_flight(std::string_view where) {
   const auto text = [&](const std::string& what) { return "[" + std::string(where) + "] " + what; };

@@ -3,6 +3,7 @@
 #include "messages/error.hpp"
 
 #include <stdexcept>
+#include <string>
 #include <string_view>
 #include <utility>
 
@@ -22,6 +23,9 @@ public:
 private:
   error reason_;
 };
+
+/// The reason for a number that is none: `what` ("[router] logit of layer 0") got `value`, and what to do.
+error not_finite(const std::string& what, double value);
 
 /// The exception in flight as an error that ends the run, in one line that begins with `[where]`. Call it in
 /// a catch block.

@@ -203,7 +203,6 @@ struct coordinator_state {
 
   std::string status() const {
     const auto progress = staff.progress ? staff.progress() : run_progress();
-    const auto& rates = progress.rows_per_second;
     auto result = nlohmann::ordered_json::parse(progress.text);
     auto& nodes = result["nodes"] = nlohmann::ordered_json::array();
     for (auto& [id, n] : core.nodes()) {
@@ -216,8 +215,11 @@ struct coordinator_state {
                        {"state", to_string(n.state)},
                        {"compute_threads", n.compute_threads},
                        {"experts", experts}});
-      if (const auto rate = rates.find(id); rate != rates.end())
-        nodes.back()["rows_per_second"] = rate->second;
+      if (const auto found = progress.rates.find(id); found != progress.rates.end()) {
+        nodes.back()["rows_per_second"] = found->second.rows;
+        nodes.back()["bytes_in_per_second"] = found->second.bytes_in;
+        nodes.back()["bytes_out_per_second"] = found->second.bytes_out;
+      }
     }
     result["placement"] = core.placement();
     return result.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);

@@ -161,7 +161,8 @@ void router_core::send_letters(micro& m, outbox& out) {
   m.parts.assign(settings_.experts, {});
   m.sent_us = now();
   for (auto& letter : std::exchange(m.letters, {})) {
-    if (letter.to.index != settings_.local) m.bytes_sent += payload_bytes(letter.body);
+    if (letter.to.index != settings_.local)
+      m.traffic[letter.to.index].bytes_sent += payload_bytes(letter.body);
     auto* d = std::get_if<dispatch>(&letter.body);
     if (settings_.defects.omit_empty_bundles && d != nullptr && d->indices.rows() == 0) continue;
     m.waiting_for.push_back(until_answered(letter));
@@ -180,7 +181,10 @@ bool router_core::collect(micro& m, node_id node, const std::vector<owner_tensor
   if (!as_asked) return false; // the sender is confused; ask again later
   slot->answered = true;
   slot->letter.body = {};
-  for (auto& v : values) m.parts[v.owner.expert] = v.value;
+  for (auto& v : values) {
+    m.parts[v.owner.expert] = v.value;
+    if (node != settings_.local) m.traffic[node].bytes_received += v.value.bytes();
+  }
   return std::ranges::all_of(m.waiting_for, &pending::answered);
 }
 
@@ -344,15 +348,22 @@ void router_core::fold_lane(step_state& s, micro& arrived, outbox& out) {
 }
 
 void router_core::finish_step(step_state& s, outbox& out) {
-  replica_report report{settings_.term, step_, settings_.replica, {}, {}, 0, 0};
+  replica_report report{settings_.term, step_, settings_.replica, {}, {}, {}, 0};
   std::map<std::string, double> phases;
+  std::map<node_id, node_traffic> traffic;
   for (auto& m : s.micros) {
     report.microbatches.push_back(std::move(m->report));
-    report.bytes_sent += m->bytes_sent;
+    for (auto& [node, exchanged] : m->traffic) {
+      auto& sum = traffic[node];
+      sum.node = node;
+      sum.bytes_sent += exchanged.bytes_sent;
+      sum.bytes_received += exchanged.bytes_received;
+    }
     report.bytes_copied += m->bytes_copied;
     for (auto& [phase, us] : m->phases) phases[phase] += us;
   }
   for (auto& [phase, us] : phases) report.phases.push_back({phase, us});
+  for (auto& sum : traffic) report.traffic.push_back(sum.second);
   s.report = std::move(report);
   out.send(optimizer_address(), *s.report);
   dense_.erase(dense_.begin(), dense_.upper_bound(step_));

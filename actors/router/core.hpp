@@ -86,7 +86,7 @@ private:
     microbatch_report report;
     double sent_us = 0;
     std::map<std::string, double> phases;
-    std::uint64_t bytes_sent = 0;
+    std::map<node_id, node_traffic> traffic;
     std::uint64_t bytes_copied = 0;
   };
 

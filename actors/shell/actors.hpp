@@ -61,10 +61,17 @@ host_actor spawn_host(caf::actor_system& system, const workplace& place, host_se
 expert_actor spawn_expert(caf::actor_system& system, const workplace& place, owner_settings settings,
                           std::unique_ptr<expert_module> module);
 
+/// What a node's experts get and give, per second.
+struct node_rates {
+  double rows = 0;
+  double bytes_in = 0;
+  double bytes_out = 0;
+};
+
 /// What only the head's main thread knows of a run.
 struct run_progress {
-  std::string text = "{}";                   ///< JSON
-  std::map<node_id, double> rows_per_second; ///< that each node's experts get; empty before the first steps
+  std::string text = "{}";             ///< JSON
+  std::map<node_id, node_rates> rates; ///< empty before the first steps
 };
 
 struct coordinator_staff {

@@ -2,6 +2,7 @@
 
 #include "messages/check.hpp"
 
+#include <caf/actor_registry.hpp>
 #include <caf/disposable.hpp>
 #include <caf/send.hpp>
 
@@ -24,14 +25,6 @@ constexpr bool is_local =
 std::chrono::milliseconds random_delay(std::uint32_t max_ms) {
   thread_local std::minstd_rand numbers{std::random_device{}()};
   return std::chrono::milliseconds(numbers() % (max_ms + 1));
-}
-
-template <class Message>
-term_id term_of(const Message& m) {
-  if constexpr (requires { m.term; })
-    return m.term;
-  else
-    return m.id.term;
 }
 
 template <class Map, class Key>
@@ -59,6 +52,7 @@ void post_office::enter_loader(loader_actor a) {
 void post_office::enter_coordinator(coordinator_actor a) {
   std::unique_lock lock(mutex_);
   coordinator_ = std::move(a);
+  coordinator_.home_system().registry().put(send_failure_listener, coordinator_);
 }
 
 void post_office::enter_router(replica_id replica, router_actor a) {
@@ -95,6 +89,7 @@ void post_office::close() {
   std::unique_lock lock(mutex_);
   optimizer_ = nullptr;
   loader_ = nullptr;
+  if (coordinator_) coordinator_.home_system().registry().erase(send_failure_listener);
   coordinator_ = nullptr;
   routers_.clear();
   dense_.clear();
@@ -116,19 +111,6 @@ std::vector<expert_actor> post_office::experts() const {
   return result;
 }
 
-template <class Handle, class Message>
-bool post_office::may_leave(const Handle& to, const Message& m) const {
-  if constexpr (wire_message<Message>) {
-    if (to.node() == to.home_system().node()) return true;
-    const auto name = caf::type_name_v<Message>;
-    const auto fits = check_sizes(encode(m), {name.data(), name.size()}, limits{});
-    if (fits) return true;
-    if (coordinator_) caf::anon_send(coordinator_, refusal{{term_of(m), 0, 0, 0}, fits.error().text});
-    return false;
-  }
-  return true;
-}
-
 template <class Contract, class Handle>
 void post_office::hand_over(const Handle& to, message& body) const {
   if (!to) return;
@@ -136,7 +118,6 @@ void post_office::hand_over(const Handle& to, message& body) const {
     [&](auto& m) {
       using type = std::decay_t<decltype(m)>;
       if constexpr (Contract::template accepts<type>) {
-        if (!may_leave(to, m)) return;
         if (delay_ms_max_ > 0 && !is_local<type>)
           caf::delayed_anon_send(to, random_delay(delay_ms_max_), std::move(m));
         else

@@ -14,8 +14,8 @@ namespace troupe {
 /// actors.
 ///
 /// Threading: all members may be called from any thread. A letter for nobody is dropped: its sender sends
-/// again or has been told by the coordinator. A letter to another process that is over `limits` is not sent
-/// either, since CAF would end the connection over it: the coordinator gets a refusal, which ends the run.
+/// again or has been told by the coordinator. Of a letter to another process that is over `limits`, the
+/// coordinator that was entered gets a refusal, which ends the run (`send_failure_listener`).
 class post_office {
 public:
   /// `delay_ms_max` > 0 holds every letter that could cross the network back for a random time (testing).
@@ -41,9 +41,6 @@ public:
   std::vector<expert_actor> experts() const;
 
 private:
-  template <class Handle, class Message>
-  bool may_leave(const Handle& to, const Message& m) const;
-
   template <class Contract, class Handle>
   void hand_over(const Handle& to, message& body) const;
 

@@ -47,13 +47,7 @@ bool save_bytes(Inspector& f, const blob& bytes) {
 }
 
 template <class Inspector>
-bool save_frame(Inspector& f, const frame& x, const limits& bounds) {
-  if (x.header.size() > bounds.header_bytes_max)
-    return refuse_size(f, "header bytes", x.header.size(), bounds.header_bytes_max, "header_bytes_max");
-  if (x.payloads.size() > bounds.payloads_max)
-    return refuse_size(f, "payloads", x.payloads.size(), bounds.payloads_max, "payloads_max");
-  if (bytes_of(x) > bounds.message_bytes_max)
-    return refuse_size(f, "message bytes", bytes_of(x), bounds.message_bytes_max, "message_bytes_max");
+bool save_frame(Inspector& f, const frame& x) {
   if constexpr (requires { f.buf().reserve(1); }) {
     // One growth of the buffer per message instead of one per doubling: large payloads would be copied again
     // and again.
@@ -134,6 +128,42 @@ void report_refused(Inspector& f) {
   }
 }
 
+/// Name in the actor system's registry of the actor that hears, as `refusal`s, of messages that are too large
+/// to be sent: the coordinator, which ends the run.
+constexpr const char* send_failure_listener = "troupe.send_failures";
+
+/// Tells of a message that cannot be sent. False if nobody listens.
+template <class Inspector, class M>
+bool report_send_failure(Inspector& f, const M& x, const std::string& why) {
+  if constexpr (requires { f.context()->system(); }) {
+    if (f.context() == nullptr) return false;
+    auto listener = f.context()->system().registry().get(send_failure_listener);
+    if (!listener) return false;
+    refusal told;
+    told.reason = why;
+    if constexpr (requires { x.term; }) told.id.term = x.term;
+    if constexpr (requires { x.id.term; }) told.id.term = x.id.term;
+    caf::anon_send(caf::actor_cast<caf::actor>(listener), std::move(told));
+    return true;
+  }
+  return false;
+}
+
+/// Saves one message. CAF has begun its packet by now, and a failure would leave half of one in the stream to
+/// its receiver: a message over `bounds` is told to `send_failure_listener`, and an empty frame, which every
+/// receiver refuses, takes its place. With nobody listening it is an error.
+template <class Inspector, class M>
+bool save_message(Inspector& f, const M& x, const limits& bounds) {
+  const auto encoded = encode(x);
+  const auto name = caf::type_name_v<M>;
+  if (auto fits = check_sizes(encoded, {name.data(), name.size()}, bounds); !fits) {
+    if (!report_send_failure(f, x, fits.error().text))
+      return refuse(f, caf::sec::invalid_argument, std::move(fits.error().text));
+    return save_frame(f, frame{});
+  }
+  return save_frame(f, encoded);
+}
+
 /// Saves or loads one message. Errors of a load: `caf::sec::invalid_argument` with the text of `decode`, or
 /// `end_of_stream`; `x` is then as it was. Human-readable formats can be written, but not read.
 template <class Inspector, class M>
@@ -146,7 +176,7 @@ bool inspect_frame(Inspector& f, M& x, const limits& bounds = {}) {
     return false;
   } else {
     if (f.has_human_readable_format()) return print_sizes(f, x);
-    return save_frame(f, encode(x), bounds);
+    return save_message(f, x, bounds);
   }
 }
 

@@ -257,7 +257,7 @@ expected<void> head::follow() {
       auto progress = recorder_->progress();
       progress["run_id"] = options_.run_id;
       std::lock_guard guard(progress_mutex_);
-      progress_ = {progress.dump(), recorder_->rows_per_second()};
+      progress_ = {progress.dump(), recorder_->rates()};
     } else if (auto* warning = std::get_if<warning_news>(&*next)) {
       events_.write({{"event", "warning"}, {"text", warning->text}});
     } else if (auto* end = std::get_if<exhausted_news>(&*next)) {

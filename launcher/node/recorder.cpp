@@ -41,14 +41,18 @@ void add_layers(step_record& into, const microbatch_report& m, double weight) {
   }
 }
 
-/// Rows that the experts of each node got; shared experts, the last of a layer, get every row.
-std::map<node_id, std::uint64_t> rows_by_node(const std::vector<node_id>& placement, std::size_t owners,
-                                              const step_record& r) {
-  std::map<node_id, std::uint64_t> result;
+/// Rows that the experts of each node got (shared experts, the last of a layer, get every row), and its
+/// bytes.
+std::map<node_id, node_rates> sums_by_node(const std::vector<node_id>& placement, std::size_t owners,
+                                           const step_record& r) {
+  std::map<node_id, node_rates> result;
+  for (auto& [node, t] : r.traffic)
+    result[node] = {0, static_cast<double>(t.bytes_sent), static_cast<double>(t.bytes_received)};
   for (std::size_t i = 0; i < placement.size(); ++i) {
     if (i / owners >= r.expert_rows.size()) break; // a trunk of somebody's own may tell nothing
     const auto& routed = r.expert_rows[i / owners];
-    result[placement[i]] += i % owners < routed.size() ? routed[i % owners] : r.rows;
+    result[placement[i]].rows += static_cast<double>(i % owners < routed.size() ? routed[i % owners]
+                                                                                : r.rows);
   }
   return result;
 }
@@ -66,6 +70,12 @@ nlohmann::ordered_json by_expert(const std::vector<std::uint64_t>& table, std::s
 
 } // namespace
 
+std::uint64_t step_record::bytes_sent() const {
+  std::uint64_t sum = 0;
+  for (auto& t : traffic) sum += t.second.bytes_sent;
+  return sum;
+}
+
 step_record record_of(const step_summary& summary) {
   step_record r;
   r.rows = summary.permission.rows;
@@ -73,7 +83,11 @@ step_record record_of(const step_summary& summary) {
   for (auto& replica : summary.replicas) {
     for (auto& m : replica.microbatches) ordered.push_back(&m);
     for (auto& p : replica.phases) r.phases[p.phase] += p.microseconds;
-    r.bytes_sent += replica.bytes_sent;
+    for (auto& t : replica.traffic) {
+      auto& sum = r.traffic[t.node];
+      sum.bytes_sent += t.bytes_sent;
+      sum.bytes_received += t.bytes_received;
+    }
     r.bytes_copied += replica.bytes_copied;
   }
   r.phases["expert_forward"] += summary.expert_forward_us;
@@ -118,9 +132,11 @@ double recorder::steps_per_second() const {
   return static_cast<double>(recent_.size() - 1) / (recent_.back().seconds - recent_.front().seconds);
 }
 
-std::map<node_id, double> recorder::rows_per_second() const {
-  std::map<node_id, double> result;
-  for (auto [node, rows] : last_node_rows_) result[node] = static_cast<double>(rows) * steps_per_second();
+std::map<node_id, node_rates> recorder::rates() const {
+  const auto per_second = steps_per_second();
+  std::map<node_id, node_rates> result;
+  for (auto& [node, sums] : last_node_sums_)
+    result[node] = {sums.rows * per_second, sums.bytes_in * per_second, sums.bytes_out * per_second};
   return result;
 }
 
@@ -148,7 +164,7 @@ nlohmann::ordered_json recorder::step_event(const step_summary& summary, const s
           {"entropy", named(r, "entropy")},
           {"dead_experts", dead_experts(r)},
           {"phases_us", r.phases},
-          {"bytes_sent", r.bytes_sent}};
+          {"bytes_sent", r.bytes_sent()}};
 }
 
 void recorder::training_step(const step_summary& summary, const step_record& r, double seconds) {
@@ -164,7 +180,7 @@ void recorder::training_step(const step_summary& summary, const step_record& r, 
     bench_rows_ += r.rows;
     bench_end_ = seconds;
     for (auto& [phase, us] : r.phases) bench_phases_[phase] += us;
-    bench_bytes_sent_ += r.bytes_sent;
+    bench_bytes_sent_ += r.bytes_sent();
     bench_bytes_copied_ += r.bytes_copied;
   }
   watch_for_collapse(r);
@@ -174,7 +190,7 @@ void recorder::training_step(const step_summary& summary, const step_record& r, 
   if (!logged && !due) return;
   last_event_seconds_ = seconds;
   last_ = step_event(summary, r);
-  last_node_rows_ = rows_by_node(summary.permission.placement, options_.config.model.owners_per_layer(), r);
+  last_node_sums_ = sums_by_node(summary.permission.placement, options_.config.model.owners_per_layer(), r);
   if (logged || steps_done_ == updates_)
     events_.write(last_);
   else

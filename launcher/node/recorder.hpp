@@ -1,6 +1,7 @@
 #pragma once
 
 #include "actors/optimizer/core.hpp"
+#include "actors/shell/actors.hpp"
 #include "launcher/node/event_writer.hpp"
 #include "launcher/node/options.hpp"
 #include "model/routing/collapse_watch.hpp"
@@ -24,8 +25,10 @@ struct step_record {
   std::vector<std::map<std::string, double>> values;   ///< by layer: row-weighted means
   std::vector<std::uint64_t> expert_class;             ///< layer 0: rows per (expert, class), row-major
   std::map<std::string, double> phases;                ///< µs, summed over replicas
-  std::uint64_t bytes_sent = 0;
+  std::map<node_id, node_traffic> traffic;             ///< with other processes, summed over replicas
   std::uint64_t bytes_copied = 0;
+
+  std::uint64_t bytes_sent() const;
 };
 
 step_record record_of(const step_summary& summary);
@@ -51,8 +54,8 @@ public:
   /// What `troupe status` shows of the run's progress.
   nlohmann::ordered_json progress() const;
 
-  /// Rows per second that the experts of each node get, by the placement and the load of the last step told.
-  std::map<node_id, double> rows_per_second() const;
+  /// What goes on at each node, by the placement, the load and the traffic of the last step told.
+  std::map<node_id, node_rates> rates() const;
 
   double samples_per_second() const;
   double steps_per_second() const;
@@ -83,8 +86,8 @@ private:
   step_record evaluation_;
   std::vector<collapse_watch> watches_; ///< by layer
   nlohmann::ordered_json last_;
-  std::map<node_id, std::uint64_t> last_node_rows_;
-  std::vector<node_id> placement_; ///< as last written to the metrics file
+  std::map<node_id, node_rates> last_node_sums_; ///< of the last step told, not yet per second
+  std::vector<node_id> placement_;               ///< as last written to the metrics file
   // Benchmark sums after the warm-up.
   std::uint64_t bench_steps_ = 0;
   std::uint64_t bench_rows_ = 0;

@@ -45,14 +45,13 @@ std::int64_t first_not_finite(matrix_view<Real> values) {
 }
 
 template <class Real>
-error not_finite(matrix_view<Real> values, std::int64_t i, const std::string& what) {
+error not_finite_at(std::int64_t i, matrix_view<Real> values, const std::string& what) {
   const auto place = [](const char* name, bool told, std::int64_t index) {
     return told ? std::string(", ") + name + " " + std::to_string(index) : std::string();
   };
-  return {error_code::over_limit, "[router] " + what + place("token", values.rows > 1, i / values.columns)
-                                    + place("expert", values.columns > 1, i % values.columns) + ": got "
-                                    + std::to_string(values.data[i])
-                                    + ", limit finite; lower the learning rate or clip gradients"};
+  return not_finite("[router] " + what + place("token", values.rows > 1, i / values.columns)
+                      + place("expert", values.columns > 1, i % values.columns),
+                    static_cast<double>(values.data[i]));
 }
 
 } // namespace
@@ -61,12 +60,12 @@ template <class Real>
 expected<void> check_finite(matrix_view<Real> logits, std::uint16_t layer) {
   const auto i = first_not_finite(logits);
   if (i < 0) return {};
-  return tl::unexpected(not_finite(logits, i, "logit of layer " + std::to_string(layer)));
+  return tl::unexpected(not_finite_at(i, logits, "logit of layer " + std::to_string(layer)));
 }
 
 template <class Real>
 void require_finite(matrix_view<Real> values, const char* what) {
-  if (const auto i = first_not_finite(values); i >= 0) throw run_failure(not_finite(values, i, what));
+  if (const auto i = first_not_finite(values); i >= 0) throw run_failure(not_finite_at(i, values, what));
 }
 
 template gate_scores<float> softmax_rows(matrix_view<float>);

@@ -254,6 +254,8 @@ microbatch_report classifier_trunk<Real>::loss(trunk_tape& tape) {
   t.task = parts_.task == classifier_parts<Real>::task_kind::classify
              ? cross_entropy(y, t.data.labels.template as<std::int64_t>(), scale)
              : mean_square(y, scale);
+  if (t.context.training && !std::isfinite(t.task.loss))
+    throw run_failure(not_finite("[trunk] task loss", t.task.loss));
   microbatch_report out;
   out.microbatch = t.context.microbatch;
   out.rows = static_cast<std::uint32_t>(t.tokens());
@@ -286,11 +288,7 @@ layer_health classifier_trunk<Real>::health(const tape_type& t) const {
   const auto in = seen_by_losses(t);
   for (const auto& l : parts_.losses) {
     const auto value = l.loss->evaluate(in, 0, nullptr);
-    if (!std::isfinite(value))
-      throw run_failure({error_code::over_limit, "[router] loss '" + l.name + "': got "
-                                                   + std::to_string(value)
-                                                   + ", limit finite; lower the learning rate or clip "
-                                                     "gradients"});
+    if (!std::isfinite(value)) throw run_failure(not_finite("[router] loss '" + l.name + "'", value));
     out.values.push_back({l.name, value});
   }
   double mass = 0;

@@ -1,4 +1,5 @@
-#include "actors/transport/type_ids.hpp"
+#include "actors/shell/post_office.hpp"
+#include "tests/actors/caf_types.hpp"
 #include "tests/messages/samples.hpp"
 
 #include <caf/actor_registry.hpp>
@@ -24,18 +25,9 @@
 using namespace troupe;
 using namespace troupe::test;
 using Catch::Matchers::ContainsSubstring;
+using Catch::Matchers::StartsWith;
 
 namespace {
-
-/// CAF's type table, filled once.
-void register_types() {
-  static const bool once = [] {
-    caf::init_global_meta_objects<caf::id_block::troupe>();
-    caf::core::init_global_meta_objects();
-    return true;
-  }();
-  (void)once;
-}
 
 template <class T>
 caf::byte_buffer saved(const T& x) {
@@ -167,6 +159,39 @@ TEST_CASE("A message over the limits is refused where it is sent", "[unit]") {
   CHECK_FALSE(sink.apply(release{{}, std::string(limits{}.header_bytes_max, 'x')}));
   CHECK_THAT(to_string(sink.get_error()), ContainsSubstring("header_bytes_max"));
   CHECK(bytes.empty());
+}
+
+TEST_CASE("A message over the limits ends the run by name, and the stream to its receiver stays in order",
+          "[unit]") {
+  register_types();
+  caf::actor_system_config config;
+  config.set("caf.scheduler.max-threads", 1);
+  caf::actor_system system(config);
+  caf::scoped_actor coordinator(system);
+  post_office office;
+  office.enter_coordinator(caf::actor_cast<coordinator_actor>(caf::actor_cast<caf::actor>(coordinator)));
+  static const std::byte first{};
+  const std::size_t size = std::size_t{1} << 30; // and a header
+  const tensor large(dtype::u8, {static_cast<std::int64_t>(size)}, blob::borrow(nullptr, &first, size));
+  const term_id term{7, 1};
+  caf::byte_buffer bytes;
+  caf::binary_serializer sink(system, bytes);
+  REQUIRE(sink.apply(owner_state{term, {0, 3, 0}, 5, 1, 2, large}));
+  REQUIRE(sink.apply(release{term, "bye"}));
+  refusal heard;
+  coordinator->receive([&](const refusal& m) { heard = m; },
+                       caf::after(std::chrono::seconds(10)) >> [] { FAIL("nothing heard"); });
+  CHECK(heard.id.term == term);
+  CHECK_THAT(heard.reason, StartsWith("[send troupe::owner_state] message bytes: got 10737"));
+  CHECK_THAT(heard.reason, ContainsSubstring("limit 1073741824 (message_bytes_max); choose smaller experts"));
+  caf::binary_deserializer source(system, bytes);
+  owner_state nothing;
+  CHECK_FALSE(source.apply(nothing));
+  release next;
+  CHECK(source.apply(next));
+  CHECK(next.reason == "bye");
+  office.close();
+  CHECK_FALSE(sink.apply(owner_state{term, {0, 3, 0}, 5, 1, 2, large}));
 }
 
 TEMPLATE_LIST_TEST_CASE("Mutated bytes are refused or give a valid message", "[unit]", wire_messages) {

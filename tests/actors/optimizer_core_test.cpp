@@ -36,7 +36,7 @@ const placement_change placed{term, 1, {1, 2}, {1, 2}};
 /// Everybody reports that `step` is done.
 outbox finish(optimizer_core& core, std::uint64_t step) {
   outbox out;
-  for (replica_id r : {0, 1}) core.receive(replica_report{term, step, r, {}, {}, 0, 0}, out);
+  for (replica_id r : {0, 1}) core.receive(replica_report{term, step, r, {}, {}, {}, 0}, out);
   for (auto owner : {e0, dense, e1}) core.receive(applied{term, step, {owner}}, out);
   return out;
 }
@@ -63,11 +63,11 @@ TEST_CASE("a plan is issued when every owner and replica has done the step two b
   give(core, placed);
   outbox out;
   for (auto owner : {e0, e1, dense}) core.receive(applied{term, 0, {owner}}, out);
-  core.receive(replica_report{term, 0, 0, {}, {}, 0, 0}, out);
-  core.receive(replica_report{term, 0, 0, {}, {}, 0, 0}, out); // a repeat is no second replica
-  core.receive(replica_report{old_term, 0, 1, {}, {}, 0, 0}, out);
+  core.receive(replica_report{term, 0, 0, {}, {}, {}, 0}, out);
+  core.receive(replica_report{term, 0, 0, {}, {}, {}, 0}, out); // a repeat is no second replica
+  core.receive(replica_report{old_term, 0, 1, {}, {}, {}, 0}, out);
   CHECK(out.empty());
-  core.receive(replica_report{term, 0, 1, {}, {}, 0, 0}, out);
+  core.receive(replica_report{term, 0, 1, {}, {}, {}, 0}, out);
   CHECK(sent_to<plan>(out, host_address(1)).at(0).step == 2);
   CHECK(core.take_summaries().size() == 1);
 }

@@ -74,6 +74,19 @@ outbox answer_all(fixture& f, const outbox& asked) {
   return result;
 }
 
+/// Bytes of tensors that went to a node and came from it, by the messages themselves.
+node_traffic exchanged(const std::vector<outbox>& bundles, const outbox& rest, node_id node) {
+  node_traffic sum{node, 0, 0};
+  for (auto& out : bundles)
+    for (auto& d : sent_to<dispatch>(out, host_address(node))) {
+      sum.bytes_sent += d.rows.bytes() + d.indices.bytes();
+      for (auto& part : answer(d, node).outputs) sum.bytes_received += part.value.bytes();
+    }
+  for (auto& g : sent_to<gradient>(rest, host_address(node)))
+    sum.bytes_sent += g.rows.bytes() + g.gates.bytes();
+  return sum;
+}
+
 } // namespace
 
 TEST_CASE("a router fetches its microbatches with the plan and starts when parameters and rows are there",
@@ -146,6 +159,8 @@ TEST_CASE("a step ends with one gradient per lane, folded in order, and a report
   REQUIRE(reports.size() == 1);
   REQUIRE(reports[0].microbatches.size() == 3);
   CHECK(reports[0].microbatches[0].layers[0].expert_rows == std::vector<std::uint64_t>{2, 2, 0, 0});
+  CHECK(exchanged(bundles, all, 1).bytes_received > 0);
+  CHECK(reports[0].traffic == std::vector{exchanged(bundles, all, 1), exchanged(bundles, all, 2)});
   CHECK(sent<replica_report>(give(f.core, step(0))).size() == 1); // the optimizer did not hear it
 }
 

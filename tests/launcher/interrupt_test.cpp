@@ -3,7 +3,13 @@
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
 
+#include <algorithm>
 #include <csignal>
+#include <iterator>
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 using namespace troupe::test;
 using Catch::Matchers::ContainsSubstring;
@@ -34,6 +40,25 @@ TEST_CASE("Ctrl-C ends everything cleanly", "[process]") {
                                   && ContainsSubstring("troupe: interrupted at step 250 of 469")
                                   && !ContainsSubstring("error"));
   CHECK(all_gone(children));
+}
+
+TEST_CASE("Ctrl-C ends a run whose output nobody reads", "[process]") {
+  temporary_directory place;
+  const auto pipe = place / "pipe";
+  REQUIRE(::mkfifo(pipe.c_str(), 0600) == 0);
+  const int ours = ::open(pipe.c_str(), O_RDWR | O_NONBLOCK | O_CLOEXEC);
+  const std::string filling(4096, '-');
+  while (::write(ours, filling.data(), filling.size()) > 0) continue; // until it is full
+  std::vector<std::string> command{"sh", "-c", "exec \"$@\" >\"$0\"", pipe};
+  std::ranges::copy(with_fake_node({"train", "--nodes", "2", "--log-interval", "50"}),
+                    std::back_inserter(command));
+  auto launcher = process::start(command, {.environment = {{"FAKE_HEAD", "wait"}}});
+  const auto children = wait_for_children(launcher, 3);
+  REQUIRE(children.size() == 3);
+  launcher.send(SIGINT);
+  REQUIRE(launcher.wait(patience) == exit_status{130, 0});
+  CHECK(all_gone(children));
+  ::close(ours);
 }
 
 TEST_CASE("SIGTERM ends everything cleanly", "[process]") {

@@ -245,6 +245,8 @@ TEST_CASE("Lists beyond their limits are refused before they are read", "[unit]"
   few.microbatches_max = 2;
   refuses<replica_report>(valid<replica_report>(), over_limit, "expert rows: got 3, limit 1", few);
   few = {};
+  few.nodes_max = 1;
+  refuses<replica_report>(valid<replica_report>(), over_limit, "traffic: got 2, limit 1", few);
   few.nodes_max = 2;
   refuses<placement_change>(valid<placement_change>(), over_limit, "nodes: got 3, limit 2", few);
 }

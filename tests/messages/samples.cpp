@@ -112,7 +112,7 @@ template <>
 std::vector<replica_report> samples() {
   const layer_health health{{5, 0, 12},
                             {{"entropy", 1.5}, {"aux", std::numeric_limits<double>::infinity()}, {"", 0}}};
-  replica_report full{term, 4, 1, {}, {{"route", 12.5}, {"pack", 3}}, 1u << 20, 99};
+  replica_report full{term, 4, 1, {}, {{"route", 12.5}, {"pack", 3}}, {{1, 1u << 20, 7}, {3, 0, 8}}, 99};
   full.microbatches = {{0, 17, 2.25, 11, {health, {}}, {1, 2, 3}}, {3, 0, 0, 0, {}, {}}};
   return {full, {}};
 }

@@ -40,6 +40,8 @@ void check_rates(const nlohmann::json& status, std::size_t nodes) {
       CHECK(status["placement"].at(expert) == node["node"]);
     }
     CHECK(std::abs(node["rows_per_second"].get<double>() - rate) <= 1e-9 * rate);
+    CHECK(node["bytes_in_per_second"].get<double>() > 0);
+    CHECK(node["bytes_out_per_second"].get<double>() > 0);
   }
 }
 

@@ -2,6 +2,7 @@
 #include "tests/model/routing/routing_fixture.hpp"
 
 #include <catch2/catch_test_macros.hpp>
+#include <catch2/matchers/catch_matchers_exception.hpp>
 
 #include <algorithm>
 #include <numeric>
@@ -132,6 +133,14 @@ TEST_CASE("logits that are not finite are reported with layer, token and expert"
   CHECK(refused.error().text.find("layer 2, token 2, expert 1") != std::string::npos);
   z[9] = std::numeric_limits<float>::infinity();
   CHECK(!check_finite<float>({z.data(), 3, 4}, 2));
+}
+
+TEST_CASE("the sign of what is no number is not told", "[unit]") {
+  std::vector<double> z(4, 0.5);
+  z[3] = -std::numeric_limits<double>::quiet_NaN();
+  CHECK_THROWS_WITH(require_finite<double>({z.data(), 2, 2}, "gradient of the logit"),
+                    "[router] gradient of the logit, token 1, expert 1: got nan, limit finite; lower the "
+                    "learning rate or clip gradients");
 }
 
 TEST_CASE("adding one constant to every bias changes no group-limited choice", "[unit]") {

@@ -176,15 +176,17 @@ TEST_CASE("gates, router losses and their gradients that are not finite end the 
     REQUIRE(c.dense->set_parameters(values));
   };
   const auto b = batch_of(normal_tensor<float>({12, 6}, 1), 3);
-  // Logits are finite, but an expert's output is not, and the gate's gradient is its product with dL/dy.
-  CHECK_THAT(failure(b,
-                     [](auto& c) {
-                       auto values = c.experts[2]->parameters();
-                       for (auto& v : values)
-                         for (auto& x : v.value.template mutable_as<float>()) x = 1e38f;
-                       REQUIRE(c.experts[2]->set_parameters(values));
-                     }),
-             Catch::Matchers::StartsWith("[router] gradient of the logit, token "));
+  // Logits are finite, but an expert's output is not.
+  CHECK_THAT(
+    failure(b,
+            [](auto& c) {
+              auto values = c.experts[2]->parameters();
+              for (auto& v : values)
+                for (auto& x : v.value.template mutable_as<float>()) x = 1e38f;
+              REQUIRE(c.experts[2]->set_parameters(values));
+            }),
+    Catch::Matchers::Matches(
+      R"(\[trunk\] task loss: got (inf|nan), limit finite; lower the learning rate or clip gradients)"));
   config.model.shared_experts = 1;
   config.model.shared_expert_gate = true;
   CHECK_THAT(failure(b, [&](auto& c) { set_dense(c, "shared.gate", 3e38f); }),
