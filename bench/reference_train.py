@@ -52,7 +52,7 @@ def main():
 
     torch.set_num_threads(args.threads)
     train, test = (moe.load(part, args.data_dir, args.pixel_mean) for part in ("train", "test"))
-    model = moe.DenseMoe(args.num_experts, k, args.expert_hidden_size, args.seed, args.renormalise)
+    model = moe.DenseMoe(args.num_experts, k, args.expert_hidden_size, args.seed, args.renormalise, train[0].mean(0))
     optimizer = torch.optim.Adam(model.parameters(), lr=args.lr, fused=True)
     step, steps = 0, args.epochs * math.ceil(len(train[0]) / args.batch_size)
     source = moe.batches(*train, args.batch_size, args.seed, drop_last=False)

@@ -222,14 +222,15 @@ void layer_model::make_dense(const values& in) {
       given.push_back({e.name, to_tensor(v)});
     }
     dense_.push_back(
-      make_classifier_dense<double>(layout, plain_sgd(), {needs_.bias, 0.0, false}, 0, 0)); // the bias stays
+      make_classifier_dense<double>(layout, plain_sgd(), {needs_.bias, 0.0, false}, {}, 0, 0)); // the bias
+                                                                                                // stays
     if (auto good = dense_.back()->set_parameters(given); !good) throw case_error(good.error().text);
   };
-  add({needs_, {expert_count_, width_, 0, false}, dtype::f64});
+  add({needs_, {expert_count_, width_}, dtype::f64});
   if (layout_.shared_gate != classifier_layout::absent) {
     router_needs nothing;
     nothing.gate = false;
-    add({nothing, {expert_count_, width_, 0, true}, dtype::f64});
+    add({nothing, {expert_count_, width_, 0, true, false}, dtype::f64});
   }
 }
 

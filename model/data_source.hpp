@@ -4,6 +4,7 @@
 #include "messages/tensor.hpp"
 
 #include <cstdint>
+#include <vector>
 
 namespace troupe {
 
@@ -23,6 +24,10 @@ public:
   virtual std::uint64_t rows(step_kind kind) const = 0;
   virtual std::int64_t input_width() const = 0;
   virtual std::int64_t classes() const = 0;
+
+  /// Mean of the training rows, [input_width], where columns differ much in theirs, as pixels do: routers see
+  /// rows less it (docs/decisions/0010-routers-see-rows-less-their-mean.md). Empty: rows as they are.
+  virtual std::vector<double> input_mean() const { return {}; }
 
   /// Rows [first, first + count) of the order that `epoch` has: a seeded shuffle for training, file order for
   /// evaluation.

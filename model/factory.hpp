@@ -16,10 +16,12 @@ namespace troupe {
 
 /// Widths that the data and the model together fix.
 struct model_shape {
-  std::int64_t input_width = 0;  ///< of the MoE layer's rows
-  std::int64_t output_width = 0; ///< classes, or the input width for task mean_square
-  std::uint64_t input_rows = 0;  ///< only for `learn_inputs`: rows of the data set
-  bool byte_inputs = false;      ///< rows travel as u8 pixels
+  std::int64_t input_width = 0;   ///< of the MoE layer's rows
+  std::int64_t output_width = 0;  ///< classes, or the input width for task mean_square
+  std::uint64_t input_rows = 0;   ///< only for `learn_inputs`: rows of the data set
+  bool byte_inputs = false;       ///< rows travel as u8 pixels
+  std::vector<double> input_mean; ///< of the data set: the router sees rows less it; empty: as they are. Only
+                                  ///< the head knows it
 };
 
 /// Makes the model's parts from a configuration. All functions return an error instead of throwing.

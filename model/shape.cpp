@@ -29,8 +29,10 @@ expected<model_shape> shape_of(const configuration& config, const data_source& d
   try { // it may come from outside
     const auto row = data.read(step_kind::evaluate, 0, 0, 1);
     const auto classes = row.labels.present() ? data.classes() : 0;
-    return shape_from(config, data.input_width(), classes, row.inputs.type() == dtype::u8,
-                      data.rows(step_kind::train));
+    auto shape = shape_from(config, data.input_width(), classes, row.inputs.type() == dtype::u8,
+                            data.rows(step_kind::train));
+    if (shape && !config.model.learn_inputs) shape->input_mean = data.input_mean();
+    return shape;
   } catch (...) {
     return tl::unexpected(failure_in_flight("data set"));
   }

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <caf/config.hpp>
 #include <caf/error.hpp>
 #include <caf/mailbox_element.hpp>
 #include <caf/message.hpp>
@@ -11,8 +10,8 @@
 
 namespace troupe {
 
-#if CAF_VERSION < 10000
-using caf_context = caf::execution_unit;
+#if __has_include(<caf/execution_unit.hpp>)
+using caf_context = caf::execution_unit; // CAF 0.18
 #else
 using caf_context = caf::scheduler;
 #endif

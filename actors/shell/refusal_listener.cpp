@@ -15,25 +15,32 @@ namespace {
 struct refusal_state {
   static inline const char* name = refusal_listener;
 
+  refusal_state(caf::event_based_actor* self, std::function<void(std::string)> say)
+    : self(self), say(std::move(say)) {
+    // nop
+  }
+
+  caf::behavior make_behavior() {
+    ignore_what_no_contract_names(self);
+    return {
+      [this](const std::string& why) {
+        using seconds = std::chrono::duration<double>;
+        const auto now = seconds(std::chrono::steady_clock::now().time_since_epoch()).count();
+        if (auto line = lines.take(why, now)) say(std::move(*line));
+      },
+      [this](retire) { self->quit(); },
+    };
+  }
+
+  caf::event_based_actor* self;
+  std::function<void(std::string)> say;
   refusal_lines lines;
 };
-
-caf::behavior listen(caf::stateful_actor<refusal_state>* self, std::function<void(std::string)> say) {
-  ignore_what_no_contract_names(self);
-  return {
-    [self, say = std::move(say)](const std::string& why) {
-      using seconds = std::chrono::duration<double>;
-      const auto now = seconds(std::chrono::steady_clock::now().time_since_epoch()).count();
-      if (auto line = self->state.lines.take(why, now)) say(std::move(*line));
-    },
-    [self](retire) { self->quit(); },
-  };
-}
 
 } // namespace
 
 refusal_watch::refusal_watch(caf::actor_system& system, std::function<void(std::string)> say)
-  : system_(system), listener_(system.spawn(listen, std::move(say))) {
+  : system_(system), listener_(system.spawn<caf::stateful_actor<refusal_state>>(std::move(say))) {
   system_.registry().put(refusal_listener, listener_);
 }
 

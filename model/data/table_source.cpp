@@ -1,6 +1,7 @@
 #include "model/data/table_source.hpp"
 
 #include "messages/check.hpp"
+#include "model/pixel.hpp"
 
 #include <algorithm>
 #include <cstring>
@@ -47,6 +48,20 @@ std::int64_t table_source::input_width() const {
 
 std::int64_t table_source::classes() const {
   return classes_;
+}
+
+std::vector<double> table_source::input_mean() const {
+  if (train_.inputs.type() != dtype::u8) return {};
+  const auto width = static_cast<std::size_t>(input_width());
+  const auto bytes = train_.inputs.as<std::uint8_t>();
+  std::vector<std::uint64_t> sums(width);
+  for (std::size_t row = 0; row < bytes.size(); row += width)
+    for (std::size_t i = 0; i < width; ++i) sums[i] += bytes[row + i];
+  std::vector<double> mean;
+  for (const auto sum : sums)
+    mean.push_back(static_cast<double>(sum) / (255.0 * static_cast<double>(rows(step_kind::train)))
+                   - pixel_mean);
+  return mean;
 }
 
 samples table_source::read(step_kind kind, std::uint64_t epoch, std::uint64_t first,

@@ -28,6 +28,10 @@ public:
   std::uint64_t rows(step_kind kind) const override;
   std::int64_t input_width() const override;
   std::int64_t classes() const override;
+
+  /// Of tables of bytes, as the pixels that they stand for. Computed when asked: one pass over the table.
+  std::vector<double> input_mean() const override;
+
   samples read(step_kind kind, std::uint64_t epoch, std::uint64_t first, std::uint64_t count) const override;
 
 private:

@@ -20,12 +20,15 @@ template <class Real>
 class classifier_dense : public dense_module {
 public:
   classifier_dense(classifier_layout layout, const optimizer_options& optimizer, bias_rule_options bias,
-                   std::uint64_t seed, std::uint16_t stage)
+                   std::span<const double> input_mean, std::uint64_t seed, std::uint16_t stage)
     : layout_(std::move(layout)), bias_(bias), parameters_(static_cast<std::size_t>(layout_.size)),
       optimizer_(optimizer, static_cast<std::size_t>(layout_.stepped)) {
     for (const auto& e : layout_.entries)
       if (e.name != "inputs" && e.offset != layout_.bias && e.fan_in > 0)
         init_uniform<Real>(place(e), e.fan_in, seed, stage, owner_id::dense_part, e.name);
+    if (layout_.input_mean != classifier_layout::absent)
+      std::ranges::transform(input_mean, parameters_.data() + layout_.input_mean,
+                             [](double x) { return static_cast<Real>(x); });
   }
 
   tensor flat() const override { return tensor::of<Real>({layout_.size}, parameters_.span()); }
@@ -166,7 +169,8 @@ expected<std::unique_ptr<dense_module>> dense_of(const configuration& config, co
   if (!parts) return tl::unexpected(parts.error());
   const bias_rule_options bias{parts->routing_rule->needs().bias, config.model.router.bias_update_rate,
                                config.model.router.bias_recentre};
-  return make_classifier_dense<Real>(parts->layout(), config.optimizer, bias, config.schedule.seed, 0);
+  return make_classifier_dense<Real>(parts->layout(), config.optimizer, bias, parts->input_mean,
+                                     config.schedule.seed, 0);
 }
 
 } // namespace
@@ -174,18 +178,17 @@ expected<std::unique_ptr<dense_module>> dense_of(const configuration& config, co
 template <class Real>
 std::unique_ptr<dense_module>
 make_classifier_dense(const classifier_layout& layout, const optimizer_options& optimizer,
-                      bias_rule_options bias, std::uint64_t seed, std::uint16_t stage) {
-  return std::make_unique<classifier_dense<Real>>(layout, optimizer, bias, seed, stage);
+                      bias_rule_options bias, std::span<const double> input_mean, std::uint64_t seed,
+                      std::uint16_t stage) {
+  return std::make_unique<classifier_dense<Real>>(layout, optimizer, bias, input_mean, seed, stage);
 }
 
-template std::unique_ptr<dense_module> make_classifier_dense<float>(const classifier_layout&,
-                                                                    const optimizer_options&,
-                                                                    bias_rule_options, std::uint64_t,
-                                                                    std::uint16_t);
-template std::unique_ptr<dense_module> make_classifier_dense<double>(const classifier_layout&,
-                                                                     const optimizer_options&,
-                                                                     bias_rule_options, std::uint64_t,
-                                                                     std::uint16_t);
+template std::unique_ptr<dense_module>
+make_classifier_dense<float>(const classifier_layout&, const optimizer_options&, bias_rule_options,
+                             std::span<const double>, std::uint64_t, std::uint16_t);
+template std::unique_ptr<dense_module>
+make_classifier_dense<double>(const classifier_layout&, const optimizer_options&, bias_rule_options,
+                              std::span<const double>, std::uint64_t, std::uint16_t);
 
 expected<std::unique_ptr<dense_module>>
 make_classifier_dense(const configuration& config, const model_shape& widths, std::uint16_t stage) {

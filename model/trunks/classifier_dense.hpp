@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 
 namespace troupe {
 
@@ -21,11 +22,13 @@ struct bias_rule_options {
 
 /// The dense part of the classifier: gate weights (and learned inputs) under the optimizer, the selection
 /// bias under its own rule. Parameters are named as in `classifier_layout`; gates start uniform in ±1/√width,
-/// keyed by (seed, layer, name), learned inputs and the bias at 0.
+/// keyed by (seed, layer, name), learned inputs and the bias at 0. `input_mean` [width] where the layout has
+/// it.
 template <class Real>
 std::unique_ptr<dense_module>
 make_classifier_dense(const classifier_layout& layout, const optimizer_options& optimizer,
-                      bias_rule_options bias, std::uint64_t seed, std::uint16_t stage);
+                      bias_rule_options bias, std::span<const double> input_mean, std::uint64_t seed,
+                      std::uint16_t stage);
 
 expected<std::unique_ptr<dense_module>> make_classifier_dense(const configuration& config,
                                                               const model_shape& widths, std::uint16_t stage);

@@ -15,6 +15,8 @@ classifier_layout::classifier_layout(const router_needs& needs, sizes s, dtype t
   if (s.shared_gate) shared_gate = add("shared.gate", {s.width}, s.width, lanes);
   if (s.input_rows > 0) inputs = add("inputs", {s.input_rows, s.width}, 1, lanes);
   stepped = size;
+  if (s.input_mean && (needs.gate || needs.noise_gate))
+    input_mean = add("router.input_mean", {s.width}, 0, lanes);
   if (needs.bias != router_needs::bias_rule::none) bias = add("router.bias", {s.experts}, 0, lanes);
   size = std::max(size, lanes);
 }

@@ -10,8 +10,8 @@
 namespace troupe {
 
 /// Where the dense parameters of the classifier lie in their flat tensor, in numbers. Every tensor begins
-/// 64-byte aligned. What the optimizer steps comes first; the selection bias, a buffer with its own rule,
-/// last.
+/// 64-byte aligned. What the optimizer steps comes first; then the mean of the inputs, a constant, and the
+/// selection bias, a buffer with its own rule, last.
 struct classifier_layout {
   struct entry {
     std::string name;
@@ -25,6 +25,7 @@ struct classifier_layout {
     std::int64_t width = 0;
     std::int64_t input_rows = 0; ///< > 0: the inputs are parameters
     bool shared_gate = false;
+    bool input_mean = false; ///< the router sees rows less their mean
   };
 
   static constexpr std::int64_t absent = -1;
@@ -36,8 +37,9 @@ struct classifier_layout {
   std::int64_t noise_weight = absent; ///< router.noise_weight [E, width]
   std::int64_t shared_gate = absent;  ///< shared.gate [width]
   std::int64_t inputs = absent;       ///< inputs [rows, width]
+  std::int64_t input_mean = absent;   ///< router.input_mean [width], which nothing changes
   std::int64_t bias = absent;         ///< router.bias [E]
-  std::int64_t stepped = 0;           ///< numbers before the bias, padding included
+  std::int64_t stepped = 0;           ///< numbers that the optimizer steps, padding included
   std::int64_t size = 0;              ///< numbers in all, at least one vector
 
 private:

@@ -82,6 +82,11 @@ expected<classifier_parts<Real>> make_classifier_parts(const configuration& conf
   parts.experts = model.experts;
   parts.width = widths.input_width;
   parts.output_width = widths.output_width;
+  if (!widths.input_mean.empty() && std::ssize(widths.input_mean) != widths.input_width)
+    return fail(error_code::usage, "[model] mean of the inputs: got "
+                                     + std::to_string(widths.input_mean.size()) + " numbers, limit the "
+                                     + std::to_string(widths.input_width) + " of a row, or none");
+  parts.input_mean = widths.input_mean;
   parts.input_rows = model.learn_inputs ? static_cast<std::int64_t>(widths.input_rows) : 0;
   parts.shared_expert = model.shared_experts > 0;
   parts.shared_gate = parts.shared_expert && model.shared_expert_gate;

@@ -34,9 +34,10 @@ struct classifier_parts {
   std::int64_t experts = 0;
   std::int64_t width = 0;
   std::int64_t output_width = 0;
-  std::int64_t input_rows = 0; ///< > 0: the inputs are parameters, selected by the batch's ids
-  bool input_gradient = false; ///< dL/dx is wanted although the inputs are no parameters: something below
-                               ///< learns
+  std::int64_t input_rows = 0;    ///< > 0: the inputs are parameters, selected by the batch's ids
+  std::vector<double> input_mean; ///< [width], what the router's inputs are less; empty: nothing
+  bool input_gradient = false;    ///< dL/dx is wanted although the inputs are no parameters: something below
+                                  ///< learns
 
   /// The shared expert is expert number `experts`: every row goes there through one more slot, after the
   /// router's, with gate 1 or σ(x·shared.gate).
@@ -58,7 +59,9 @@ struct classifier_parts {
     draw;
 
   classifier_layout layout() const {
-    return {routing_rule->needs(), {experts, width, input_rows, shared_gate}, dtype_of<Real>()};
+    return {routing_rule->needs(),
+            {experts, width, input_rows, shared_gate, !input_mean.empty()},
+            dtype_of<Real>()};
   }
 };
 

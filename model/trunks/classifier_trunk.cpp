@@ -7,6 +7,7 @@
 #include "model/run_failure.hpp"
 #include "model/trunks/classifier_tape.hpp"
 #include "model/trunks/gate_kernels.hpp"
+#include "model/trunks/input_mean.hpp"
 #include "model/trunks/slot_sums.hpp"
 #include "model/trunks/wide_gate.hpp"
 
@@ -63,8 +64,14 @@ private:
     return t.dense.template as<Real>().data() + offset;
   }
 
+  std::span<const Real> input_mean(const tape_type& t) const {
+    return {parameters(t, layout_.input_mean), static_cast<std::size_t>(parts_.width)};
+  }
+
   void check_ids(std::span<const std::int64_t> ids, std::int64_t limit, const char* what) const;
   tensor selected_inputs(const tape_type& t) const;
+  void gate(const tape_type& t, std::int64_t weight, std::vector<Real>& logits) const;
+  void add_gate_gradient_of(const tape_type& t, const std::vector<Real>& logits, Real* to) const;
   void compute_logits(tape_type& t) const;
   void route(tape_type& t) const;
   void drop(tape_type& t) const;
@@ -145,6 +152,24 @@ routed classifier_trunk<Real>::forward(trunk_tape& tape, std::uint16_t) {
   return {t.rows, t.experts};
 }
 
+/// logits [T, E] = (rows − their mean)·weightᵀ.
+template <class Real>
+void classifier_trunk<Real>::gate(const tape_type& t, std::int64_t weight, std::vector<Real>& logits) const {
+  logits.resize(static_cast<std::size_t>(t.tokens() * parts_.experts));
+  gate_product(t.rows, parameters(t, weight), parts_.experts, logits.data(), share_);
+  if (layout_.input_mean != classifier_layout::absent)
+    take_mean_off_logits<Real>(input_mean(t), parameters(t, weight), parts_.experts, logits);
+}
+
+/// to [E, width] += logitsᵀ·(rows − their mean), of dL/dz.
+template <class Real>
+void classifier_trunk<Real>::add_gate_gradient_of(const tape_type& t, const std::vector<Real>& logits,
+                                                  Real* to) const {
+  add_gate_gradient(t.rows, logits.data(), parts_.experts, to, share_);
+  if (layout_.input_mean != classifier_layout::absent)
+    take_mean_off_gradient<Real>(input_mean(t), logits, parts_.experts, to);
+}
+
 template <class Real>
 void classifier_trunk<Real>::compute_logits(tape_type& t) const {
   const auto rows = t.tokens();
@@ -152,8 +177,7 @@ void classifier_trunk<Real>::compute_logits(tape_type& t) const {
   in.logits = {nullptr, rows, parts_.experts};
   in.training = t.context.training;
   if (needs_.gate) {
-    t.logits.resize(static_cast<std::size_t>(rows * parts_.experts));
-    gate_product(t.rows, parameters(t, layout_.weight), parts_.experts, t.logits.data(), share_);
+    gate(t, layout_.weight, t.logits);
     in.logits.data = t.logits.data();
     if (auto good = check_finite(in.logits, 0); !good) throw run_failure(good.error());
     t.scores = softmax_rows(in.logits);
@@ -161,8 +185,7 @@ void classifier_trunk<Real>::compute_logits(tape_type& t) const {
     in.log_partition = t.scores.log_partition;
   }
   if (needs_.noise_gate) {
-    t.noise_logits.resize(t.logits.size());
-    gate_product(t.rows, parameters(t, layout_.noise_weight), parts_.experts, t.noise_logits.data(), share_);
+    gate(t, layout_.noise_weight, t.noise_logits);
     in.noise_logits = {t.noise_logits.data(), rows, parts_.experts};
     if (auto good = check_finite(in.noise_logits, 0); !good) throw run_failure(good.error());
   }
@@ -385,11 +408,8 @@ tensor classifier_trunk<Real>::dense_gradient(trunk_tape& tape) {
   gate_gradient(t);
   auto out = tensor::zeros(dtype_of<Real>(), {layout_.size});
   Real* to = out.template mutable_as<Real>().data();
-  if (needs_.gate)
-    add_gate_gradient(t.rows, t.gradient.logits.data(), parts_.experts, to + layout_.weight, share_);
-  if (needs_.noise_gate)
-    add_gate_gradient(t.rows, t.gradient.noise_logits.data(), parts_.experts, to + layout_.noise_weight,
-                      share_);
+  if (needs_.gate) add_gate_gradient_of(t, t.gradient.logits, to + layout_.weight);
+  if (needs_.noise_gate) add_gate_gradient_of(t, t.gradient.noise_logits, to + layout_.noise_weight);
   if (parts_.shared_gate)
     add_gate_weight_gradient(t.rows, t.shared_gradient.data(), 1, to + layout_.shared_gate);
   if (parts_.input_rows > 0) {

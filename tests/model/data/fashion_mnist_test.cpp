@@ -9,8 +9,10 @@
 #include <catch2/matchers/catch_matchers_string.hpp>
 
 #include <array>
+#include <cmath>
 #include <cstring>
 #include <filesystem>
+#include <numeric>
 #include <vector>
 
 using namespace troupe;
@@ -48,6 +50,25 @@ tensor by_id(const samples& rows) {
 }
 
 } // namespace
+
+TEST_CASE("FashionMNIST's mean is that of its training rows, column by column", "[unit]") {
+  temporary_directory cache;
+  const auto data = open_fashion_mnist({}, 0, cache.path());
+  REQUIRE(data.has_value());
+  const auto all = (*data)->read(step_kind::train, 0, 0, 60000).inputs;
+  const auto pixels = all.as<std::uint8_t>();
+  const auto mean = (*data)->input_mean();
+  REQUIRE(mean.size() == 784);
+  double worst = 0;
+  for (std::size_t i = 0; i < 784; ++i) {
+    double sum = 0;
+    for (std::size_t row = 0; row < 60000; ++row) sum += pixels[row * 784 + i] / 255.0 - 0.286;
+    worst = std::max(worst, std::abs(mean[i] - sum / 60000));
+  }
+  CHECK(worst < 1e-12);
+  // 0.2860406 over all pixels is FashionMNIST's published mean.
+  CHECK(std::abs(std::accumulate(mean.begin(), mean.end(), 0.0) / 784 + 0.286 - 0.2860406) < 1e-7);
+}
 
 TEST_CASE("FashionMNIST holds 6,000 training and 1,000 test images of each class", "[unit]") {
   temporary_directory cache;
