@@ -19,12 +19,6 @@ std::string text_of(double value) {
   return out.str();
 }
 
-std::string flag_of_loss(const std::string& name) {
-  if (name == "switch") return "--router-aux-loss-coef";
-  if (name == "z") return "--router-z-loss-coef";
-  return "--router-loss " + name;
-}
-
 bool is(const std::string& name, std::initializer_list<const char*> names) {
   return std::any_of(names.begin(), names.end(), [&](const char* n) { return name == n; });
 }
@@ -132,7 +126,7 @@ void check_losses(checks& check, const model_options& model) {
 
 // -- capacity -----------------------------------------------------------------
 
-void check_capacity(checks& check, const router_options& router) {
+void check_capacity(checks& check, const router_options& router, std::uint32_t experts) {
   const std::string flag = "--capacity-policy";
   const auto& policy = router.capacity_policy;
   check.one_of(flag, policy, {"none", "probs", "token_major", "choice_major", "bpr", "random"});
@@ -147,6 +141,12 @@ void check_capacity(checks& check, const router_options& router) {
                 "a policy that needs no logits, because it has none", "use token_major");
   check.require(policy != "none" || !router.renormalise_after_drop, "--renormalise-after-drop",
                 "it with --capacity-policy none", "a policy that drops");
+  check.require(!router.renormalise_after_drop || router.experts_per_token != 1 || experts == 1
+                  || !has_logits(router.name),
+                "--renormalise-after-drop", "it with --num-experts-per-token 1",
+                "2 or more experts per token, because the one gate would always be 1 and the task could not "
+                "train the router",
+                "leave it out");
 }
 
 // -- shared experts -----------------------------------------------------------
@@ -186,6 +186,12 @@ const std::vector<std::string>& standard_losses() {
   return names;
 }
 
+std::string flag_of_loss(const std::string& name) {
+  if (name == "switch") return "--router-aux-loss-coef";
+  if (name == "z") return "--router-z-loss-coef";
+  return "--router-loss " + name;
+}
+
 bool balances_by_itself(const router_options& router) {
   return is(router.name, {"sinkhorn", "expert_choice", "quantile", "hash", "task", "dense"})
          || has_selection_bias(router);
@@ -194,7 +200,7 @@ bool balances_by_itself(const router_options& router) {
 void check_routing(checks& check, const model_options& model) {
   check_router(check, model);
   check_losses(check, model);
-  check_capacity(check, model.router);
+  check_capacity(check, model.router, model.experts);
   check_shared(check, model);
 }
 
@@ -202,46 +208,66 @@ void check_routing(checks& check, const model_options& model) {
 
 namespace {
 
-/// An option that only some routers read.
+/// An option that was given, where it is read, and under which flags that is.
 struct router_option_use {
   const char* flag;
   bool changed;
-  std::initializer_list<const char*> routers;
+  bool read;
+  const char* readers;
 };
 
-std::vector<std::string> unread_options(const router_options& o) {
+std::vector<std::string> unread_options(const router_options& o, std::uint32_t experts) {
   const router_options plain;
-  const auto group_limited = {"group_limited"};
+  const bool grouped = o.name == "group_limited";
+  const bool scaled = grouped || o.name == "sigmoid_bias";
+  const bool biased = has_selection_bias(o);
+  const bool gshard = o.name == "gshard";
+  const bool sinkhorn = o.name == "sinkhorn";
+  const bool choice = o.name == "expert_choice";
+  const auto* scalers = "sigmoid_bias or group_limited";
+  const auto* biases = "sigmoid_bias, or group_limited with --router-base sigmoid";
   const router_option_use all[] = {
-    {"--no-renormalise", !o.renormalise, {"softmax"}},
-    {"--router-scale", o.scale != plain.scale, {"sigmoid_bias", "group_limited"}},
-    {"--router-bias-update-rate",
-     o.bias_update_rate != plain.bias_update_rate,
-     {"sigmoid_bias", "group_limited"}},
-    {"--router-bias-recentre", o.bias_recentre, {"sigmoid_bias", "group_limited"}},
-    {"--router-groups", o.groups != plain.groups, group_limited},
-    {"--router-groups-kept", o.groups_kept != plain.groups_kept, group_limited},
-    {"--router-base", o.base != plain.base, group_limited},
-    {"--router-group-mask", o.group_mask != plain.group_mask, group_limited},
-    {"--router-noise-floor", o.noise_floor != plain.noise_floor, {"noisy_top_k"}},
-    {"--router-second", o.second != plain.second, {"gshard"}},
-    {"--router-second-threshold", o.second_threshold != plain.second_threshold, {"gshard"}},
-    {"--router-sinkhorn-tolerance", o.sinkhorn_tolerance != plain.sinkhorn_tolerance, {"sinkhorn"}},
-    {"--router-sinkhorn-epsilon", o.sinkhorn_epsilon != plain.sinkhorn_epsilon, {"sinkhorn"}},
-    {"--router-choice-capacity-factor",
-     o.choice_capacity_factor != plain.choice_capacity_factor,
-     {"expert_choice"}},
-    {"--router-hash-seed", o.hash_seed != plain.hash_seed, {"hash"}},
+    {"--num-experts-per-token", choice && o.experts_per_token != std::min(plain.experts_per_token, experts),
+     !choice, "another router; --router-choice-capacity-factor sets its experts per row"},
+    {"--no-renormalise", !o.renormalise, o.name == "softmax", "softmax"},
+    {"--router-scale", o.scale != plain.scale, scaled, scalers},
+    {"--router-bias-update-rate", o.bias_update_rate != plain.bias_update_rate, biased, biases},
+    {"--router-bias-recentre", o.bias_recentre, biased, biases},
+    {"--router-groups", o.groups != plain.groups, grouped, "group_limited"},
+    {"--router-groups-kept", o.groups_kept != plain.groups_kept, grouped, "group_limited"},
+    {"--router-base", o.base != plain.base, grouped, "group_limited"},
+    {"--router-group-mask", o.group_mask != plain.group_mask, grouped, "group_limited"},
+    {"--router-noise-floor", o.noise_floor != plain.noise_floor, o.name == "noisy_top_k", "noisy_top_k"},
+    {"--router-second", o.second != plain.second, gshard, "gshard"},
+    {"--router-second-threshold", o.second_threshold != plain.second_threshold,
+     gshard && o.second == "threshold", "gshard and --router-second threshold"},
+    {"--router-sinkhorn-tolerance", o.sinkhorn_tolerance != plain.sinkhorn_tolerance, sinkhorn, "sinkhorn"},
+    {"--router-sinkhorn-epsilon", o.sinkhorn_epsilon != plain.sinkhorn_epsilon, sinkhorn, "sinkhorn"},
+    {"--router-choice-capacity-factor", o.choice_capacity_factor != plain.choice_capacity_factor, choice,
+     "expert_choice"},
+    {"--router-hash-seed", o.hash_seed != plain.hash_seed, o.name == "hash", "hash"},
   };
+  std::string with = " changes nothing with --router " + o.name;
+  if (grouped && !biased) with += " and --router-base " + o.base;
+  if (gshard && o.second != "threshold") with += " and --router-second " + o.second;
   std::vector<std::string> out;
-  for (const auto& use : all) {
-    if (!use.changed || is(o.name, use.routers)) continue;
-    std::string routers;
-    for (const auto* name : use.routers) routers += (routers.empty() ? "" : " or ") + std::string(name);
-    out.push_back(std::string(use.flag) + " changes nothing with --router " + o.name + ", only with "
-                  + routers);
-  }
+  for (const auto& use : all)
+    if (use.changed && !use.read) out.push_back(use.flag + with + ", only with " + use.readers);
+  for (const auto& loss : o.losses)
+    if (!has_logits(o.name))
+      out.push_back("--router-loss " + loss.name + " measures nothing with --router " + o.name
+                    + ", which has no logits; leave it out");
   return out;
+}
+
+/// The thresholds of quantile are the (rows · k / E + 1)-th largest scores: a place only if that is whole.
+bool quantile_is_exact(const configuration& config) {
+  const auto& schedule = config.schedule;
+  const auto whole = [&](std::uint64_t rows) {
+    return rows * config.model.router.experts_per_token % config.model.experts == 0;
+  };
+  const auto smallest = schedule.batch_size / schedule.num_microbatches;
+  return whole(smallest) && (schedule.batch_size % schedule.num_microbatches == 0 || whole(smallest + 1));
 }
 
 } // namespace
@@ -250,7 +276,7 @@ std::vector<std::string> routing_warnings(const configuration& config) {
   const auto& router = config.model.router;
   std::vector<std::string> out;
   if (const auto& names = standard_routers(); std::ranges::find(names, router.name) != names.end())
-    out = unread_options(router);
+    out = unread_options(router, config.model.experts);
   if (has_selection_bias(router) && router.experts_per_token == 1 && config.model.experts > 1)
     out.push_back("--router " + router.name
                   + " with --num-experts-per-token 1: the selection bias alone is too slow to prevent a "
@@ -259,6 +285,13 @@ std::vector<std::string> routing_warnings(const configuration& config) {
     out.push_back("--router group_limited keeps " + std::to_string(router.groups_kept) + " of "
                   + std::to_string(router.groups)
                   + " groups, which limits nothing; choose --router-groups and fewer --router-groups-kept");
+  if (router.name == "quantile" && !quantile_is_exact(config))
+    out.push_back("--router quantile balances exactly where rows of a microbatch times "
+                  "--num-experts-per-token are a multiple of --num-experts: got "
+                  + std::to_string(config.schedule.batch_size) + " rows in "
+                  + std::to_string(config.schedule.num_microbatches) + " times "
+                  + std::to_string(router.experts_per_token) + " with " + std::to_string(config.model.experts)
+                  + " experts; choose another --batch-size");
   if (const router_options plain; router.capacity_policy == "none"
                                   && (router.capacity_factor != plain.capacity_factor
                                       || router.capacity_factor_eval != plain.capacity_factor_eval

@@ -12,6 +12,9 @@ namespace troupe {
 const std::vector<std::string>& standard_routers();
 const std::vector<std::string>& standard_losses();
 
+/// The flag that sets a loss's coefficient, by which refusals name it.
+std::string flag_of_loss(const std::string& name);
+
 /// True for routers that balance the load by a rule of their own, and so take no balance loss unless asked.
 bool balances_by_itself(const router_options& router);
 

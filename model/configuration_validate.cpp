@@ -155,11 +155,15 @@ std::vector<std::string> warnings_of(const configuration& config) {
                         || data.gaussian_width != plain.data.gaussian_width
                         || data.gaussian_classes != plain.data.gaussian_classes;
   idle(clusters && data.name != "gaussian", "--gaussian-rows, -width or -classes", "--data " + data.name);
+  idle(data.name == "gaussian" && !data.directory.empty(), "--data-dir", "--data gaussian");
   const bool adam = o.beta1 != plain.optimizer.beta1 || o.beta2 != plain.optimizer.beta2
                     || o.epsilon != plain.optimizer.epsilon;
   idle(adam && o.name == "sgd", "--beta1, --beta2 or --epsilon", "--optimizer sgd");
   idle(o.min_learning_rate != 0 && o.schedule == "constant", "--min-lr", "--lr-schedule constant");
   idle(o.clip_scope != plain.optimizer.clip_scope && o.clip_norm == 0, "--clip-scope", "--clip-norm 0");
+  idle(config.schedule.max_steps > 0 && config.schedule.epochs != plain.schedule.epochs,
+       "--epochs " + std::to_string(config.schedule.epochs),
+       "--max-steps " + std::to_string(config.schedule.max_steps) + ", which ends the run");
   if (config.schedule.max_steps > 0 && o.warmup_steps > config.schedule.max_steps)
     out.push_back("--warmup-steps " + std::to_string(o.warmup_steps) + " is more than --max-steps "
                   + std::to_string(config.schedule.max_steps) + ": the learning rate never reaches --lr");
