@@ -98,6 +98,8 @@ void add_drain_options(CLI::App& command, query_options& options);
 /// here are left to it.
 expected<void> finish(train_options& options);
 expected<void> finish_router(train_options& options); ///< a part of the one above: no checks of values
+/// A refusal of `validate` with a loss by the flag that was typed: --router-loss sets the common ones, too.
+error in_words_of(const router_choices& chosen, error problem);
 expected<void> finish(eval_options& options);
 expected<void> finish(node_options& options);
 expected<void> finish(ablate_options& options);

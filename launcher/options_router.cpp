@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <utility>
 
 namespace troupe::launcher {
 
@@ -182,6 +183,17 @@ expected<void> choose_losses(train_options& options) {
 expected<void> finish_router(train_options& options) {
   choose_rule(options);
   return choose_losses(options);
+}
+
+error in_words_of(const router_choices& chosen, error problem) {
+  const std::pair<std::string, bool> usual[] = {{"switch", chosen.aux_loss_coefficient.has_value()},
+                                                {"z", chosen.z_loss_coefficient.has_value()}};
+  for (const auto& [name, typed] : usual) {
+    const auto flag = flag_of_loss(name) + ":";
+    if (!typed && problem.text.starts_with(flag))
+      problem.text.replace(0, flag.size(), "--router-loss " + name + ":");
+  }
+  return problem;
 }
 
 } // namespace troupe::launcher

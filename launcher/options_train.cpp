@@ -53,7 +53,8 @@ void add_training_options(CLI::App& command, train_options& options) {
   option_group group(command, "Training");
   auto& schedule = options.config.schedule;
   group.number("--epochs", schedule.epochs, "passes over the data");
-  group.number("--max-steps", schedule.max_steps, "stop after this many steps instead; 0: use --epochs");
+  group.number("--max-steps", schedule.max_steps,
+               "stop after this many steps, whatever --epochs says; 0: use --epochs");
   group.number("--batch-size", schedule.batch_size, "rows per step");
   group.number("--num-microbatches", schedule.num_microbatches, "parts that a step's rows are cut into");
   group.number("--lanes", schedule.lanes,
@@ -183,7 +184,8 @@ expected<void> check_listen(const train_options& options) {
 expected<void> finish(train_options& options) {
   if (const auto good = finish_router(options); !good) return good;
   options.config.schedule.evaluate_at_end = !options.no_evaluation;
-  if (const auto good = validate_all(options); !good) return good;
+  if (const auto good = validate_all(options); !good)
+    return tl::unexpected(in_words_of(options.routing, good.error()));
   if (const auto good = check_listen(options); !good) return good;
   if (const auto slow = parse_slow_node(options.slow_node, options.run.nodes); !slow)
     return tl::unexpected(slow.error());

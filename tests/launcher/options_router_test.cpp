@@ -7,6 +7,7 @@
 using namespace troupe;
 using namespace troupe::launcher;
 using Catch::Matchers::ContainsSubstring;
+using Catch::Matchers::StartsWith;
 
 namespace {
 
@@ -178,4 +179,15 @@ TEST_CASE("a loss that cannot be read is refused with the flag", "[unit]") {
              ContainsSubstring("'z' twice"));
   CHECK_THAT(routing({"--router-aux-loss-coef", "1", "--router-loss", "switch=2"}).error().text,
              ContainsSubstring("'switch' twice"));
+}
+
+TEST_CASE("a loss is refused by the flag that was typed", "[unit]") {
+  const auto problem = [](const std::vector<std::string>& words) { return routing(words).error().text; };
+  CHECK_THAT(problem({"--router-loss", "switch=-1"}), StartsWith("--router-loss switch: got -1"));
+  CHECK_THAT(problem({"--router-loss", "switch=nan"}), StartsWith("--router-loss switch: got nan"));
+  CHECK_THAT(problem({"--router-loss", "z=-1"}), StartsWith("--router-loss z: got -1"));
+  CHECK_THAT(problem({"--router-aux-loss-coef", "-1"}), StartsWith("--router-aux-loss-coef: got -1"));
+  CHECK_THAT(problem({"--router-z-loss-coef", "-1"}), StartsWith("--router-z-loss-coef: got -1"));
+  CHECK_THAT(problem({"--router", "sinkhorn", "--router-loss", "switch=0.1"}),
+             StartsWith("--router-loss switch: got 0.1 with --router sinkhorn"));
 }
