@@ -48,4 +48,11 @@ CLI::Validator some_text() {
   return CLI::Validator(check, "");
 }
 
+option_kind kind_of(const CLI::Option& option) {
+  if (option.get_expected_max() == 0) return option_kind::toggle;
+  if (option.get_expected_max() > 1) return option_kind::texts;
+  const auto placeholder = option.get_type_name();
+  return placeholder == "N" || placeholder == "X" ? option_kind::number : option_kind::text;
+}
+
 } // namespace troupe::launcher

@@ -22,6 +22,10 @@ CLI::Validator yes_or_no();
 /// Refuses an empty text: an option that is not wanted is left out.
 CLI::Validator some_text();
 
+/// What an option takes, as its placeholder and number of values say.
+enum class option_kind { toggle, number, text, texts };
+option_kind kind_of(const CLI::Option& option);
+
 /// Adds options to a command under one heading of its help. The target's value at that moment is the default
 /// shown.
 class option_group {

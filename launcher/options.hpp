@@ -16,6 +16,8 @@ class App;
 /// the rest into a configuration and refuses what cannot be.
 namespace troupe::launcher {
 
+enum class option_kind;
+
 /// What the user chose of the router; where nothing was chosen, finish() takes what goes with the router.
 struct router_choices {
   std::optional<std::uint32_t> experts_per_token;
@@ -107,6 +109,10 @@ expected<void> finish(query_options& options);
 
 /// Hash of the configuration that `troupe train --config FILE` would run.
 expected<std::string> configuration_hash_of_file(const std::string& path);
+
+/// What the option of `troupe train` with that name, without dashes, takes; none when there is no such
+/// option.
+std::optional<option_kind> train_option_kind(const std::string& name);
 
 /// INDEX:FACTOR of --slow-node; empty text: index 0.
 struct slow_node {

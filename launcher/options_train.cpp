@@ -201,6 +201,15 @@ expected<std::string> configuration_hash_of_file(const std::string& path) {
   return hash_of(options.config);
 }
 
+std::optional<option_kind> train_option_kind(const std::string& name) {
+  CLI::App command;
+  train_options options;
+  add_options(command, options);
+  const auto* option = command.get_option_no_throw("--" + name);
+  if (option == nullptr) return {};
+  return kind_of(*option);
+}
+
 expected<slow_node> parse_slow_node(const std::string& text, std::uint32_t nodes) {
   if (text.empty()) return slow_node{};
   const auto colon = text.find(':');

@@ -1,5 +1,6 @@
 #include "launcher/toml_config.hpp"
 
+#include "launcher/option_group.hpp"
 #include "launcher/toml_file.hpp"
 
 #include <CLI/App.hpp>
@@ -62,12 +63,15 @@ expected<void> apply_one(CLI::App& command, const std::string& key, const toml::
                   + (meant.empty() ? "; `troupe train --help` lists all, without dashes here"
                                    : "; did you mean '" + meant + "'?"));
   }
-  const bool is_flag = option->get_expected_max() == 0;
-  const bool takes_list = option->get_expected_max() > 1;
+  const auto kind = kind_of(*option);
+  const bool is_flag = kind == option_kind::toggle;
+  const bool takes_list = kind == option_kind::texts;
   const auto values = values_of(node, takes_list);
   if (!values)
     return refuse("got " + values.error().text + ", limit "
                   + (takes_list ? "a text or a list of texts" : "one plain value"));
+  if (kind == option_kind::number && node.is_string())
+    return refuse("got '" + values->front().text + "', limit a number without quotes");
   for (const auto& value : *values)
     if (is_flag != value.boolean)
       return refuse("got " + value.text + ", limit " + (is_flag ? "true or false" : "a number or a text"));

@@ -1,4 +1,6 @@
 #include "launcher/ablate/matrix.hpp"
+#include "launcher/option_group.hpp"
+#include "launcher/options.hpp"
 #include "launcher/toml_file.hpp"
 
 #include <algorithm>
@@ -74,10 +76,17 @@ private:
     return fail(error_code::usage, "[" + place(node) + "] " + key + ": " + why);
   }
 
-  /// A value, or a list of values where an option takes several.
-  expected<setting> read_setting(const std::string& key, const toml::node& node) const {
+  /// A value, or a list of values where an option takes several. A `condition` may be a label instead.
+  expected<setting> read_setting(const std::string& key, const toml::node& node,
+                                 bool condition = false) const {
     for (const auto& each : refused_keys)
       if (key == each.key) return refuse(node, key, std::string("not in an ablation: ") + each.instead);
+    const auto kind = launcher::train_option_kind(key); // unknown names are the parser's to refuse
+    if (kind && kind != launcher::option_kind::texts && node.is_array())
+      return refuse(node, key,
+                    "got a list, limit one value; put it under [vary], where each value is a cell");
+    if (kind == launcher::option_kind::number && node.is_string() && !condition)
+      return refuse(node, key, "got '" + scalar_text(node) + "', limit a number without quotes");
     setting result{key, {}, place(node)};
     if (is_scalar(node)) {
       result.values = {scalar_text(node)};
@@ -118,7 +127,7 @@ private:
         *label = scalar_text(*value);
         continue;
       }
-      auto one = read_setting(key, *value);
+      auto one = read_setting(key, *value, name == "exclude");
       if (!one) return tl::unexpected(one.error());
       result.push_back(std::move(*one));
     }

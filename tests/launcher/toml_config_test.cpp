@@ -82,7 +82,10 @@ TEST_CASE("what is wrong in a file is named with its line", "[unit]") {
              ContainsSubstring(":2] unknown key 'num-expert'; did you mean 'num-experts'?"));
   CHECK_THAT(problem_with("lr = 0.1\n\nlr 0.2\n"), ContainsSubstring(":3] malformed TOML"));
   CHECK_THAT(problem_with("lr = 0.1\nlr = 0.2\n"), ContainsSubstring("malformed TOML"));
-  CHECK_THAT(problem_with("lr = 'fast'\n"), ContainsSubstring(":1] lr: got 'fast', limit a finite number"));
+  CHECK_THAT(problem_with("lr = 'fast'\n"),
+             ContainsSubstring(":1] lr: got 'fast', limit a number without quotes"));
+  CHECK_THAT(problem_with("num-experts = '8'\n"),
+             ContainsSubstring(":1] num-experts: got '8', limit a number without quotes"));
   CHECK_THAT(problem_with("\nnodes = -1\n"), ContainsSubstring(":2] nodes: got '-1'"));
   CHECK_THAT(problem_with("nodes = true\n"), ContainsSubstring("nodes: got true, limit a number or a text"));
   CHECK_THAT(problem_with("print-digest = 1\n"),

@@ -75,6 +75,8 @@ TEST_CASE("cells are what the options of a training run say", "[unit]") {
 TEST_CASE("a table's label names it", "[unit]") {
   CHECK(names_of("[vary]\nway = [{ label = 'weak', lr = 1e-4 }, { lr = 0.1, min-lr = 0.01 }]\n")
         == names{"weak", "lr=0.1, min-lr=0.01"});
+  CHECK(names_of("[vary]\nlr = [{ label = 'weak', lr = 1e-4 }, 0.1, 0.2]\n[[exclude]]\nlr = 'weak'\n")
+        == names{"0.1", "0.2"});
 }
 
 TEST_CASE("combinations are left out and added", "[unit]") {
@@ -98,8 +100,14 @@ TEST_CASE("a wrong matrix is refused in one line that says where and what", "[un
   const auto [toml, place, named] = GENERATE(values<row>({
     {"lr = = 3\n", ":1]", "malformed TOML"},
     {"lr = 0.1\nnum-expert = 8\n", "m.toml:2]", "did you mean --num-experts?"},
-    {"lr = 'fast'\n", ":1]", "--lr: got 'fast'"},
-    {"[vary]\nlr = [0.1,\n 'fast']\n", ":3]", "--lr: got 'fast'"},
+    {"lr = 'fast'\n", ":1]", "lr: got 'fast', limit a number without quotes"},
+    {"[vary]\nlr = [0.1,\n '0.2']\n", ":3]", "lr: got '0.2', limit a number without quotes"},
+    {"lr = 0.1\nnum-experts = [4, 8]\n", ":2]",
+     "num-experts: got a list, limit one value; put it under [vary]"},
+    {"num-experts = [8]\n", ":1]", "num-experts: got a list, limit one value; put it under [vary]"},
+    {"router = ['softmax', 'switch']\n", ":1]", "router: got a list, limit one value; put it under [vary]"},
+    {"[vary]\nnum-experts = [[4, 8]]\n", ":2]", "num-experts: got a list, limit one value"},
+    {"[vary]\nway = [{ num-experts = [4, 8] }]\n", ":2]", "num-experts: got a list, limit one value"},
     {"num-experts = 0\n", ":1]", "--num-experts"},
     {"vary = 3\n", ":1]", "vary"},
     {"[vary]\nseed = 3\n", ":2]", "seed: limit a list"},
