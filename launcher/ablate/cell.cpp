@@ -1,5 +1,6 @@
 #include "launcher/ablate/cell.hpp"
 
+#include "launcher/ablate/data_identity.hpp"
 #include "launcher/command_line.hpp"
 #include "model/sha256.hpp"
 
@@ -68,16 +69,23 @@ error placed(const error& problem, const cell& of, const std::string& file) {
   return {problem.code, "[" + file + "] cell " + of.name + ": " + problem.text};
 }
 
-expected<void> complete(cell& made, const std::string& file, const std::string& node_program) {
+/// What the result is a function of: configuration, node program and the data that is read.
+std::string hash_of_cell(const launcher::train_options& options, data_identities& data) {
+  const auto configuration = hash_of(options.config);
+  const auto identity = data.of(options.config.data);
+  if (options.node_program.empty() && identity.empty()) return configuration;
+  return sha256_hex(configuration + "\n" + options.node_program + "\n" + identity);
+}
+
+expected<void> complete(cell& made, data_identities& data, const std::string& file,
+                        const std::string& node_program) {
   const auto parsed = launcher::read_command_line(command_line_of(made.what, node_program));
   if (!parsed) return tl::unexpected(placed(parsed.error(), made, file));
   const auto* options = std::get_if<launcher::train_options>(&*parsed);
   if (options == nullptr)
     return fail(error_code::usage, "[" + file + "] cell " + made.name + ": is no training run");
   made.options = *options;
-  made.hash = options->node_program.empty()
-                ? hash_of(options->config)
-                : sha256_hex(to_json(options->config) + "\n" + options->node_program);
+  made.hash = hash_of_cell(*options, data);
   return {};
 }
 
@@ -117,13 +125,15 @@ expected<std::vector<cell>> plan_cells(const matrix& all, const std::string& nod
   if (!combinations) return tl::unexpected(combinations.error());
   const auto axis = only_axis(all);
   std::vector<cell> cells;
+  data_identities data;
   for (auto& each : *combinations) {
     cell made;
     made.group = group_name(each.labels, axis);
     made.name = cell_name(made.group, each.labels);
     made.repeats = identity_without_seed(each.settings);
     made.what = std::move(each);
-    if (const auto good = complete(made, all.file, node_program); !good) return tl::unexpected(good.error());
+    if (const auto good = complete(made, data, all.file, node_program); !good)
+      return tl::unexpected(good.error());
     cells.push_back(std::move(made));
   }
   if (const auto good = check_distinct(cells, all.file); !good) return tl::unexpected(good.error());

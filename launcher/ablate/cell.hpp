@@ -16,7 +16,7 @@ struct cell {
   std::string repeats; ///< identity of the group: all settings but the seed
   combination what;
   launcher::train_options options; ///< complete and checked
-  std::string hash; ///< 64 hex digits of configuration and node program: what the result is a function of
+  std::string hash; ///< 64 hex digits of what the result is a function of: configuration, node program, data
 };
 
 /// Gives every combination to the option parser of `troupe train`. `node_program` wins over the matrix.

@@ -91,6 +91,28 @@ TEST_CASE("combinations are left out and added", "[unit]") {
           "num-experts=16, seed=0", "num-experts=16, seed=1", "num-experts=32, seed=9"});
 }
 
+TEST_CASE("a cell of data of one's own is another one when the data is", "[unit]") {
+  const test::temporary_directory folder;
+  const auto hash = [&](const std::string& data, const std::string& directory) {
+    const auto cells = plan("data = '" + data + "'\ndata-dir = '" + directory + "'\n");
+    REQUIRE(cells);
+    return cells->front().hash;
+  };
+  const auto one = folder.write("one", "rows");
+  const auto other = folder.write("other", "other rows");
+  const auto first = hash("tensors", one);
+  CHECK(hash("tensors", other) != first);
+  CHECK(hash("tensors", folder.write("copy", "rows")) == first);
+  CHECK(hash("tensors", folder / "none") != hash("tensors", folder / "neither"));
+  folder.write("one", "other rows"); // in the same place
+  CHECK(hash("tensors", one) == hash("tensors", other));
+  CHECK(hash("gaussian", one) == hash("gaussian", other));
+  CHECK(hash("fashion-mnist", one) == hash("fashion-mnist", other));
+  CHECK(plan("data = 'tensors'\n[vary]\ndata-dir = ['" + folder / "none" + "', '" + one + "']\n"));
+  CHECK_FALSE(plan("data = 'tensors'\n[vary]\ndata-dir = ['" + one + "', '" + other + "']\n")); // equal by
+                                                                                                // now
+}
+
 TEST_CASE("a wrong matrix is refused in one line that says where and what", "[unit]") {
   struct row {
     std::string toml;
