@@ -18,9 +18,12 @@ namespace {
 
 using namespace ablate;
 
-int print_cells(const std::vector<cell>& cells) {
-  for (const auto& each : cells) print_text(fmt::format("{}  {}\n", each.hash.substr(0, 16), each.name));
-  print_text(fmt::format("{} cells\n", cells.size()));
+constexpr std::size_t refused_groups_shown = 5;
+
+int print_cells(const cell_plan& plan) {
+  for (const auto& each : plan.cells) print_text(fmt::format("{}  {}\n", each.hash.substr(0, 16), each.name));
+  print_text(fmt::format("{} cells\n", plan.cells.size()));
+  print_text(refused_text(plan.refused, plan.refused.size()));
   return exit_success;
 }
 
@@ -67,6 +70,7 @@ int conclude(const ablation& all, const result_store& store, bool interrupted) {
   const auto failed = std::ranges::count_if(all.outcomes,
                                             [](const auto& each) { return !each.error.empty(); });
   print_text(fmt::format("\n{}\nReport: {}\n", groups_table(all), store.path_of("report.html").string()));
+  if (const auto text = warnings_text(all); !text.empty()) print_warning(text);
   if (interrupted) {
     print_notice(fmt::format("interrupted with {} of {} cells finished; the same command goes on", finished,
                              all.cells.size()));
@@ -85,14 +89,19 @@ int conclude(const ablation& all, const result_store& store, bool interrupted) {
 int run_ablate(const ablate_options& options) {
   const auto matrix = read_matrix(options.matrix);
   if (!matrix) return print_error(matrix.error());
-  auto cells = plan_cells(*matrix, options.node_program);
-  if (!cells) return print_error(cells.error());
-  if (options.list) return print_cells(*cells);
-  const auto jobs = jobs_within(core_count(), *cells, options.jobs);
-  share_cores(core_count(), jobs, *cells);
+  auto plan = plan_cells(*matrix, options.node_program);
+  if (!plan) return print_error(plan.error());
+  if (options.list) return print_cells(*plan);
+  const auto jobs = jobs_within(core_count(), plan->cells, options.jobs);
+  share_cores(core_count(), jobs, plan->cells);
   const auto store = result_store::open(folder_of(options));
   if (!store) return print_error(store.error());
-  ablation all{std::filesystem::path(options.matrix).stem().string(), version_text(), std::move(*cells), {}};
+  print_text(refused_text(plan->refused, refused_groups_shown));
+  ablation all{std::filesystem::path(options.matrix).stem().string(),
+               version_text(),
+               std::move(plan->cells),
+               {},
+               std::move(plan->refused)};
   all.outcomes.resize(all.cells.size());
   auto todo = take_earlier(all, *store);
   print_text(fmt::format("{} cells, {} finished earlier, {} at a time\n", all.cells.size(),

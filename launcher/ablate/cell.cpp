@@ -5,7 +5,9 @@
 #include "model/sha256.hpp"
 
 #include <algorithm>
+#include <iterator>
 #include <map>
+#include <set>
 #include <variant>
 
 namespace troupe::ablate {
@@ -51,10 +53,11 @@ std::string identity_without_seed(std::vector<setting> settings) {
   return text;
 }
 
-/// The command line that the cell stands for: one parser, one set of checks.
-std::vector<std::string> command_line_of(const combination& what, const std::string& node_program) {
+/// The command line that settings stand for: one parser, one set of checks.
+std::vector<std::string> command_line_of(const std::vector<setting>& settings,
+                                         const std::string& node_program) {
   std::vector<std::string> words = {"train", "--print-digest", "--log-interval=0"};
-  for (const auto& each : what.settings)
+  for (const auto& each : settings)
     for (const auto& value : each.values)
       if (each.key != "node-program" || node_program.empty()) words.push_back("--" + each.key + "=" + value);
   if (!node_program.empty()) words.push_back("--node-program=" + node_program);
@@ -62,11 +65,12 @@ std::vector<std::string> command_line_of(const combination& what, const std::str
 }
 
 /// Says where the refused option stands, or else which cell it is about.
-error placed(const error& problem, const cell& of, const std::string& file) {
-  for (const auto& each : of.what.settings)
-    if (problem.text.starts_with("--" + each.key + ":"))
-      return {problem.code, "[" + each.place + "] cell " + of.name + ": " + problem.text};
-  return {problem.code, "[" + file + "] cell " + of.name + ": " + problem.text};
+error placed(const refused_cell& which, const std::string& file) {
+  auto place = file;
+  for (const auto& each : which.what.settings)
+    if (which.reason.starts_with("--" + each.key + ":") || which.reason.starts_with("--" + each.key + " "))
+      place = each.place;
+  return {error_code::usage, "[" + place + "] cell " + which.name + ": " + which.reason};
 }
 
 /// What the result is a function of: configuration, node program and the data that is read.
@@ -77,15 +81,47 @@ std::string hash_of_cell(const launcher::train_options& options, data_identities
   return sha256_hex(configuration + "\n" + options.node_program + "\n" + identity);
 }
 
-expected<void> complete(cell& made, data_identities& data, const std::string& file,
-                        const std::string& node_program) {
-  const auto parsed = launcher::read_command_line(command_line_of(made.what, node_program));
-  if (!parsed) return tl::unexpected(placed(parsed.error(), made, file));
+/// The options of a combination and their hash. Errors: why no training run can have them.
+expected<void> complete(cell& made, data_identities& data, const std::string& node_program) {
+  const auto parsed = launcher::read_command_line(command_line_of(made.what.settings, node_program));
+  if (!parsed) return tl::unexpected(parsed.error());
   const auto* options = std::get_if<launcher::train_options>(&*parsed);
-  if (options == nullptr)
-    return fail(error_code::usage, "[" + file + "] cell " + made.name + ": is no training run");
+  if (options == nullptr) return fail(error_code::usage, "is no training run");
   made.options = *options;
   made.hash = hash_of_cell(*options, data);
+  return {};
+}
+
+bool has_label(const combination& of, const labels::value_type& label) {
+  return std::ranges::find(of.labels, label) != of.labels.end();
+}
+
+/// What a label stands for: the choice of an axis, or one option of an [[include]].
+std::vector<setting> settings_of(const labels::value_type& label, const combination& of, const matrix& all) {
+  for (const auto& axis : all.axes)
+    for (const auto& choice : axis.choices)
+      if (axis.name == label.first && choice.label == label.second) return choice.settings;
+  std::vector<setting> result;
+  std::ranges::copy_if(of.settings, std::back_inserter(result),
+                       [&](const setting& each) { return each.key == label.first; });
+  return result;
+}
+
+/// What is left out must be the fault of a combination. A choice that nothing can be combined with, and that
+/// `troupe train` refuses by itself as well, is a mistake.
+expected<void> check_refused(const cell_plan& plan, const matrix& all, const std::string& node_program) {
+  if (plan.refused.empty()) return {};
+  if (plan.cells.empty()) return tl::unexpected(placed(plan.refused.front(), all.file));
+  std::set<labels::value_type> seen;
+  for (const auto& each : plan.refused)
+    for (const auto& label : each.what.labels) {
+      if (!seen.insert(label).second) continue;
+      if (std::ranges::any_of(plan.cells, [&](const cell& good) { return has_label(good.what, label); }))
+        continue;
+      const auto alone = settings_of(label, each.what, all);
+      if (!launcher::read_command_line(command_line_of(alone, node_program)))
+        return tl::unexpected(placed(each, all.file));
+    }
   return {};
 }
 
@@ -120,11 +156,11 @@ void share_cores(std::uint32_t cores, std::uint32_t jobs, std::vector<cell>& cel
       each.options.run.compute_threads = std::max(1U, cores / (jobs * threads_of(each)));
 }
 
-expected<std::vector<cell>> plan_cells(const matrix& all, const std::string& node_program) {
+expected<cell_plan> plan_cells(const matrix& all, const std::string& node_program) {
   auto combinations = expand(all);
   if (!combinations) return tl::unexpected(combinations.error());
   const auto axis = only_axis(all);
-  std::vector<cell> cells;
+  cell_plan plan;
   data_identities data;
   for (auto& each : *combinations) {
     cell made;
@@ -132,12 +168,14 @@ expected<std::vector<cell>> plan_cells(const matrix& all, const std::string& nod
     made.name = cell_name(made.group, each.labels);
     made.repeats = identity_without_seed(each.settings);
     made.what = std::move(each);
-    if (const auto good = complete(made, data, all.file, node_program); !good)
-      return tl::unexpected(good.error());
-    cells.push_back(std::move(made));
+    if (const auto good = complete(made, data, node_program))
+      plan.cells.push_back(std::move(made));
+    else
+      plan.refused.push_back({made.name, made.group, std::move(made.what), good.error().text});
   }
-  if (const auto good = check_distinct(cells, all.file); !good) return tl::unexpected(good.error());
-  return cells;
+  if (const auto good = check_refused(plan, all, node_program); !good) return tl::unexpected(good.error());
+  if (const auto good = check_distinct(plan.cells, all.file); !good) return tl::unexpected(good.error());
+  return plan;
 }
 
 } // namespace troupe::ablate

@@ -19,9 +19,24 @@ struct cell {
   std::string hash; ///< 64 hex digits of what the result is a function of: configuration, node program, data
 };
 
+/// A combination that no training run can have.
+struct refused_cell {
+  std::string name;  ///< as of a cell
+  std::string group; ///< the same without the seed
+  combination what;
+  std::string reason; ///< one line of the option parser
+};
+
+struct cell_plan {
+  std::vector<cell> cells;
+  std::vector<refused_cell> refused;
+};
+
 /// Gives every combination to the option parser of `troupe train`. `node_program` wins over the matrix.
-/// Errors: `usage`: what the parser refuses, with the place in the file; two cells that are the same run.
-expected<std::vector<cell>> plan_cells(const matrix& all, const std::string& node_program);
+/// Combinations that it refuses are left out. Errors: `usage`, with the place in the file: every combination
+/// is refused; a choice is, by itself and in each of its combinations (a wrong name or value); two cells are
+/// the same run.
+expected<cell_plan> plan_cells(const matrix& all, const std::string& node_program);
 
 /// How many cells run at once: `wanted`, or, when that is 0, as many as fit the cores with the threads that
 /// the matrix gives them; never more than there are.

@@ -70,7 +70,10 @@ std::string report_data(const ablation& all) {
   auto cells = json::array();
   for (std::size_t at = 0; at < all.cells.size(); ++at)
     cells.push_back(value_of(all.cells[at], all.outcomes[at]));
-  const json data{{"name", all.name}, {"version", all.version}, {"groups", groups}, {"cells", cells}};
+  auto refused = json::array();
+  for (const auto& each : all.refused) refused.push_back({{"name", each.name}, {"reason", each.reason}});
+  const json data{
+    {"name", all.name}, {"version", all.version}, {"groups", groups}, {"cells", cells}, {"refused", refused}};
   return safe_in_script(data.dump(-1, ' ', false, json::error_handler_t::replace));
 }
 

@@ -72,9 +72,11 @@ std::vector<group> groups_of(const std::vector<cell>& cells, const std::vector<o
   return result;
 }
 
-std::vector<std::string> axis_names(const std::vector<cell>& cells) {
+std::vector<std::string> axis_names(const ablation& all) {
   std::vector<std::string> names;
-  for (const auto& each : cells)
+  for (const auto& each : all.cells)
+    for (const auto& [axis, label] : each.what.labels) add_once(names, axis);
+  for (const auto& each : all.refused)
     for (const auto& [axis, label] : each.what.labels) add_once(names, axis);
   return names;
 }

@@ -49,10 +49,11 @@ struct ablation {
   std::string version;
   std::vector<cell> cells;
   std::vector<outcome> outcomes; ///< by cell
+  std::vector<refused_cell> refused;
 };
 
-/// Names that appear in any of the cells: axes, then measures, in the order of their first appearance.
-std::vector<std::string> axis_names(const std::vector<cell>& cells);
+/// Names that appear in any of the cells, in the order of their first appearance: axes, then measures.
+std::vector<std::string> axis_names(const ablation& all);
 std::vector<std::string> measure_names(const std::vector<outcome>& outcomes);
 
 } // namespace troupe::ablate

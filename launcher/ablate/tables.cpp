@@ -65,7 +65,7 @@ std::string state_of(const outcome& each) {
 // ---- CSV ------------------------------------------------------------------------------------------------------------
 
 std::string cells_csv(const ablation& all) {
-  const auto axes = axis_names(all.cells);
+  const auto axes = axis_names(all);
   const auto names = measure_names(all.outcomes);
   const auto balanced = balanced_names(all.outcomes, names);
   row header = {"cell"};
@@ -94,11 +94,19 @@ std::string cells_csv(const ablation& all) {
                              cell.hash, outcome.error});
     text += csv_line(line);
   }
+  for (const auto& each : all.refused) {
+    row line(header.size());
+    line.front() = each.name;
+    for (std::size_t at = 0; at < axes.size(); ++at) line[1 + at] = label_of(each.what.labels, axes[at]);
+    line[1 + axes.size()] = "refused";
+    line.back() = each.reason;
+    text += csv_line(line);
+  }
   return text;
 }
 
 std::string groups_csv(const ablation& all) {
-  auto axes = axis_names(all.cells);
+  auto axes = axis_names(all);
   std::erase(axes, seed_key);
   const auto names = measure_names(all.outcomes);
   const auto balanced = balanced_names(all.outcomes, names);
@@ -199,6 +207,33 @@ std::string groups_table(const ablation& all) {
   std::vector<row> rows = {header};
   for (const auto& each : groups_of(all.cells, all.outcomes)) rows.push_back(table_row(each));
   return aligned(rows);
+}
+
+std::string refused_text(const std::vector<refused_cell>& refused, std::size_t groups_max) {
+  if (refused.empty()) return "";
+  std::vector<std::string> lines;
+  for (const auto& each : refused)
+    if (auto line = each.group + ": " + each.reason; std::ranges::find(lines, line) == lines.end())
+      lines.push_back(std::move(line));
+  auto text = fmt::format("{} combination{} left out, which no run can have:\n", refused.size(),
+                          refused.size() == 1 ? "" : "s");
+  const auto shown = std::min(lines.size(), groups_max);
+  for (std::size_t at = 0; at < shown; ++at) text += "  " + lines[at] + "\n";
+  if (shown < lines.size())
+    text += fmt::format("  ... and {} more, in cells.csv and the report\n", lines.size() - shown);
+  return text;
+}
+
+std::string warnings_text(const ablation& all) {
+  std::size_t warned = 0;
+  std::string first;
+  for (std::size_t at = 0; at < all.cells.size(); ++at) {
+    const auto& result = all.outcomes[at].result;
+    if (!result || result->warnings.empty()) continue;
+    if (warned++ == 0) first = all.cells[at].name + ": " + result->warnings.front();
+  }
+  if (warned == 0) return "";
+  return fmt::format("{} of {} cells warned, the first {}; see the report", warned, all.cells.size(), first);
 }
 
 } // namespace troupe::ablate

@@ -155,10 +155,10 @@ TEST_CASE("Ctrl-C ends an ablation, keeps what has finished and writes the repor
 
 TEST_CASE("a cell that fails leaves its error in the report, and the others go on", "[process]") {
   temporary_directory place;
-  const auto matrix = place.write("m.toml",
-                                  "data-dir = '" + place.path()
-                                    + "'\nmax-steps = 5\n"
-                                      "[vary]\ndata = ['gaussian', 'fashion-mnist']\nseed = [0, 1]\n");
+  const auto matrix = place.write("m.toml", "max-steps = 5\n[vary]\n"
+                                            "data = ['gaussian', { data = 'fashion-mnist', data-dir = '"
+                                              + place.path()
+                                              + "', label = 'fashion-mnist' }]\nseed = [0, 1]\n");
   const auto done = run_ablation(matrix, place / "out");
   INFO(done.output << done.errors);
   CHECK(done.status == exit_status{1, 0});
@@ -172,6 +172,29 @@ TEST_CASE("a cell that fails leaves its error in the report, and the others go o
   CHECK_THAT(rows[2].at("error"), ContainsSubstring("dataset-fashion-mnist"));
   CHECK_THAT(read_file(place / "out/report.html"), ContainsSubstring("dataset-fashion-mnist"));
   CHECK(results_in(place / "out").size() == 2);
+}
+
+TEST_CASE("combinations that no run can have are told and left out, and warnings are counted", "[process]") {
+  temporary_directory place;
+  const auto matrix = place.write(
+    "m.toml", "data = 'gaussian'\ngaussian-rows = 512\nmax-steps = 5\nepochs = 2\n[vary]\n"
+              "router = ['softmax', 'switch']\nnum-experts-per-token = [1, 2]\nseed = [0, 1]\n");
+  const auto done = run_ablation(matrix, place / "out");
+  INFO(done.output << done.errors);
+  CHECK(done.status == exit_status{0, 0});
+  CHECK_THAT(done.output,
+             StartsWith("4 combinations left out, which no run can have:\n"
+                        "  router=softmax, num-experts-per-token=1: --num-experts-per-token: got 1")
+               && ContainsSubstring("\n4 cells, 0 finished earlier") && ContainsSubstring("[4/4]"));
+  CHECK_THAT(done.errors, StartsWith("troupe: warning: 4 of 4 cells warned, the first ")
+                            && ContainsSubstring("--epochs 2 changes nothing with --max-steps 5"));
+  CHECK(lines_in(done.errors) == 1);
+  const auto rows = read_csv(place / "out/cells.csv");
+  REQUIRE(rows.size() == 8);
+  CHECK(rows[3].at("state") == "finished");
+  CHECK(rows[4].at("state") == "refused");
+  CHECK_THAT(rows[4].at("error"), ContainsSubstring("could not train the router"));
+  CHECK_THAT(read_file(place / "out/report.html"), ContainsSubstring("could not train the router"));
 }
 
 TEST_CASE("a cell whose process dies is a failed cell with the last words", "[process]") {

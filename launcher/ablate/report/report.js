@@ -32,7 +32,7 @@
     document.title = `${data.name}: ablation`;
     at("name").textContent = data.name;
     at("summary").textContent = `${data.groups.length} groups, ${finished.length} of ${data.cells.length} cells finished`
-      + (failed ? `, ${failed} failed` : "") + (waiting ? `, ${waiting} not run` : "");
+      + (failed ? `, ${failed} failed` : "") + (data.refused.length ? `, ${data.refused.length} refused` : "") + (waiting ? `, ${waiting} not run` : "");
     at("version").textContent = data.version;
   }
 
@@ -43,6 +43,8 @@
 
   function writeProblems() {
     writeList("problems", data.cells.filter(cell => cell.error).map(cell => `${cell.name}: ${cell.error}`));
+    writeList("refused", data.refused.map(cell => `${cell.name}: ${cell.reason}`));
+    at("refused").querySelector("summary").textContent = `${data.refused.length} combinations that no run can have`;
     const warnings = data.cells.flatMap(cell => (cell.warnings ?? []).map(text => `${cell.name}: ${text}`));
     writeList("warnings", warnings);
     at("warnings").querySelector("summary").textContent = `${warnings.length} warnings during training`;

@@ -13,11 +13,15 @@ using Catch::Matchers::ContainsSubstring;
 
 namespace {
 
-expected<std::vector<cell>> plan(const std::string& toml) {
+expected<cell_plan> whole_plan(const std::string& toml) {
   const test::temporary_directory folder;
   const auto read = read_matrix(folder.write("m.toml", toml));
   if (!read) return tl::unexpected(read.error());
   return plan_cells(*read, "");
+}
+
+expected<std::vector<cell>> plan(const std::string& toml) {
+  return whole_plan(toml).map([](cell_plan&& made) { return std::move(made.cells); });
 }
 
 std::vector<std::string> names_of(const std::string& toml) {
@@ -149,8 +153,13 @@ TEST_CASE("a wrong matrix is refused in one line that says where and what", "[un
     {"[vary]\nseed = [1]\n[[exclude]]\nseed = 1\n", "m.toml]", "leaves no combination"},
     {"[vary]\nlr = [0.1]\nway = [{ lr = 0.2 }]\n", ":3]", "lr: set by two lists"},
     {"[vary]\nin-flight = [1, 2]\n", "m.toml]", "are the same run"},
-    {"[vary]\nnum-experts = [4, 2]\nnum-experts-per-token = [3]\n", ":3]",
-     "cell num-experts=2, num-experts-per-token=3"},
+    {"[vary]\nnum-experts = [4, 2]\nnum-experts-per-token = [2, 9]\n", ":3]",
+     "cell num-experts=4, num-experts-per-token=9: --num-experts-per-token: got 9"},
+    {"[vary]\nrouter = ['softmax', 'swich']\nseed = [0, 1]\n", ":2]",
+     "cell swich, seed=0: --router: got 'swich'"},
+    {"[vary]\nrouter = ['softmax', { router = 'switch', router-aux-loss-coef = -1 }]\n", ":2]", "got -1"},
+    {"[vary]\nseed = [0, 1]\n[[include]]\nnum-expert = 8\n", ":4]", "did you mean --num-experts?"},
+    {"router = 'switch'\n[vary]\nnum-experts-per-token = [2, 3]\n", ":3]", "limit 1 with --router switch"},
   }));
   CAPTURE(toml);
   const auto cells = plan(toml);
@@ -158,6 +167,35 @@ TEST_CASE("a wrong matrix is refused in one line that says where and what", "[un
   CHECK(cells.error().code == error_code::usage);
   CHECK(cells.error().text.find('\n') == std::string::npos);
   CHECK_THAT(cells.error().text, ContainsSubstring(place) && ContainsSubstring(named));
+}
+
+TEST_CASE("a combination that no run can have is left out with its reason", "[unit]") {
+  const auto made = whole_plan(
+    "data = 'gaussian'\n[vary]\nrouter = ['softmax', 'switch']\nnum-experts-per-token = [1, 2]\n"
+    "seed = [0, 1]\n");
+  REQUIRE(made);
+  names kept;
+  for (const auto& each : made->cells) kept.push_back(each.name);
+  CHECK(kept
+        == names{"router=softmax, num-experts-per-token=2, seed=0",
+                 "router=softmax, num-experts-per-token=2, seed=1",
+                 "router=switch, num-experts-per-token=1, seed=0",
+                 "router=switch, num-experts-per-token=1, seed=1"});
+  REQUIRE(made->refused.size() == 4);
+  CHECK(made->refused[0].name == "router=softmax, num-experts-per-token=1, seed=0");
+  CHECK(made->refused[0].group == "router=softmax, num-experts-per-token=1");
+  CHECK_THAT(made->refused[0].reason,
+             ContainsSubstring("--num-experts-per-token: got 1 with --router softmax"));
+  CHECK_THAT(made->refused[3].reason, ContainsSubstring("limit 1 with --router switch"));
+  // hash goes with neither coefficient, but is a router
+  const auto hashed = whole_plan("[vary]\nrouter = ['softmax', 'hash']\nrouter-aux-loss-coef = [0.1, 0.2]\n");
+  REQUIRE(hashed);
+  CHECK(hashed->cells.size() == 2);
+  CHECK(hashed->refused.size() == 2);
+  const auto excluded = whole_plan("[vary]\nrouter = ['softmax', 'hash']\nrouter-aux-loss-coef = [0.1, 0.2]\n"
+                                   "[[exclude]]\nrouter = 'hash'\nrouter-aux-loss-coef = 0.1\n");
+  REQUIRE(excluded);
+  CHECK(excluded->refused.size() == 1);
 }
 
 TEST_CASE("cells and their threads fit the cores", "[unit]") {

@@ -37,7 +37,7 @@ outcome outcome_of(double accuracy, double loss) {
 
 /// Two groups of three and two cells, of which one has failed and one has not run.
 ablation example() {
-  ablation all{"routers", "v1", {}, {}};
+  ablation all{"routers", "v1", {}, {}, {}};
   for (const auto* seed : {"0", "1", "2"}) all.cells.push_back(cell_of("switch", seed));
   for (const auto* seed : {"0", "1"}) all.cells.push_back(cell_of("a \"b\", c", seed));
   all.outcomes = {
@@ -110,6 +110,37 @@ TEST_CASE("the tables of cells and groups are CSV with quotes where they are nee
   CHECK_THAT(groups[1], ContainsSubstring("switch,switch,3,3,0.5,0.25,1.75,0.90")); // sqrt(1.625 / 2) =
                                                                                     // 0.9014
   CHECK(groups[2] == "\"a \"\"b\"\", c\",\"a \"\"b\"\", c\",2,0,,,,,");
+}
+
+TEST_CASE("refused combinations are rows of the cells, and said to people by group", "[unit]") {
+  auto all = example();
+  for (const auto* seed : {"0", "1"}) {
+    refused_cell none{"hash, seed=" + std::string(seed), "hash", {}, "--x: got 1, limit 0"};
+    none.what.labels = {{"router", "hash"}, {"seed", seed}};
+    all.refused.push_back(none);
+  }
+  all.refused.push_back({"task", "task", {{{"router", "task"}}, {}}, "other"});
+  const auto cells = lines_of(cells_csv(all));
+  REQUIRE(cells.size() == 9);
+  CHECK(cells[7] == "\"hash, seed=1\",hash,1,refused,,,,,,,\"--x: got 1, limit 0\"");
+  CHECK(cells[8] == "task,task,,refused,,,,,,,other");
+  CHECK(lines_of(groups_csv(all)).size() == 3);
+  CHECK(refused_text(all.refused, 9)
+        == "3 combinations left out, which no run can have:\n  hash: --x: got 1, limit 0\n  task: other\n");
+  CHECK_THAT(refused_text(all.refused, 1), ContainsSubstring("  ... and 1 more, in cells.csv"));
+  CHECK(refused_text({}, 9).empty());
+  const auto parsed = nlohmann::json::parse(report_data(all));
+  CHECK(parsed["refused"][1]["name"] == "hash, seed=1");
+  CHECK(parsed["refused"][2]["reason"] == "other");
+}
+
+TEST_CASE("warnings of cells are one line, the report has all", "[unit]") {
+  auto all = example();
+  CHECK(warnings_text(all).empty());
+  all.outcomes[1].result->warnings = {"expert 3 is idle", "and more"};
+  all.outcomes[2].result->warnings = {"expert 1 is idle"};
+  CHECK(warnings_text(all)
+        == "2 of 5 cells warned, the first switch, seed=1: expert 3 is idle; see the report");
 }
 
 TEST_CASE("the table for people is Markdown", "[unit]") {
