@@ -117,6 +117,19 @@ TEST_CASE("the report's table sorts, and takes groups out of the charts", "[proc
   CHECK(count(part_of(seen.document, "balance"), "<circle") == 2 + 4);
 }
 
+TEST_CASE("the report's charts name groups by the axes that differ", "[process][browser]") {
+  temporary_directory place;
+  const auto page = report_of(place,
+                              "data = 'gaussian'\ngaussian-rows = 512\nmax-steps = 6\n[vary]\n"
+                              "router-choice-capacity-factor = [1, 2]\nrouter = ['expert_choice']\n"
+                              "expert-activation = ['silu', 'gelu']\n",
+                              0);
+  const auto chart = part_of(open_in_browser(place, page).document, "balance");
+  for (const auto* label : {"1 · silu", "1 · gelu", "2 · silu", "2 · gelu"})
+    CHECK_THAT(chart, ContainsSubstring(">" + std::string(label) + "</text>"));
+  CHECK_THAT(chart, !ContainsSubstring("expert-activation=") && !ContainsSubstring("…"));
+}
+
 TEST_CASE("what the browser's console says would be noticed", "[process][browser]") {
   temporary_directory place;
   const auto seen = open_in_browser(place,

@@ -146,7 +146,23 @@
 
   const labelsMax = 20; // more names than these would fill a chart
   const labelHeight = 13;
-  const labelOf = name => name.length > 40 ? `${name.slice(0, 39)}…` : name;
+  const labelMax = 40;
+  const cut = (text, length) => text.length > length ? `${text.slice(0, length - 1)}…` : text;
+  const axes = [...new Set(data.groups.flatMap(group => Object.keys(group.labels)))];
+  const differing = axes.filter(axis => new Set(data.groups.map(group => group.labels[axis])).size > 1);
+
+  /** What tells a group apart in a chart: its values on the axes that differ, each cut if they are too long together. */
+  function shortName({ name, labels }) {
+    const values = differing.filter(axis => axis in labels).map(axis => labels[axis]);
+    if (values.length < 2) return cut(values[0] ?? name, labelMax);
+    const separator = " · ";
+    const tooLong = values.join(separator).length > labelMax;
+    const each = Math.max(6, Math.floor((labelMax - separator.length * (values.length - 1)) / values.length));
+    return values.map(value => tooLong ? cut(value, each) : value).join(separator);
+  }
+
+  const labels = new Map(data.groups.map(group => [group.name, shortName(group)]));
+  const labelOf = name => labels.get(name);
   const labelWidth = name => 12 + 6.4 * labelOf(name).length;
   const roomForLabels = d3.max(groupNames, labelWidth) ?? 0;
 
