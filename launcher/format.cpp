@@ -74,8 +74,13 @@ std::string step_line(const step_event& step) {
                      step.loss, step.aux, step.learning_rate, short_count(step.samples_per_second));
 }
 
-std::string evaluation_line(const evaluation_event& evaluation) {
-  return fmt::format("Epoch {} | Test accuracy: {:.4f} | Test loss: {:.4f} | {} rows", evaluation.epoch,
+std::string evaluation_line(const evaluation_event& evaluation, std::uint64_t steps,
+                            std::uint64_t steps_per_epoch) {
+  const auto whole = evaluation.epoch * steps_per_epoch;
+  const auto epoch = steps_per_epoch > 0 && steps > whole ? fmt::format(
+                       "{} (step {} of {})", evaluation.epoch + 1, steps - whole, steps_per_epoch)
+                                                          : std::to_string(evaluation.epoch);
+  return fmt::format("Epoch {} | Test accuracy: {:.4f} | Test loss: {:.4f} | {} rows", epoch,
                      evaluation.accuracy, evaluation.loss, grouped_count(evaluation.rows));
 }
 

@@ -21,8 +21,10 @@ std::string duration(double seconds);
 
 /// `Step 100 | Loss: 0.4821 | Aux Loss: 1.0312 | LR: 1.00e-03 | 81.2k samples/s`
 std::string step_line(const step_event& step);
-/// `Epoch 1 | Test accuracy: 0.8431 | Test loss: 0.4432 | 10,000 rows`
-std::string evaluation_line(const evaluation_event& evaluation);
+/// `Epoch 1 | Test accuracy: 0.8431 | Test loss: 0.4432 | 10,000 rows`; after a run of `steps` that ends
+/// inside an epoch, `Epoch 2 (step 30 of 469) | …`. Epochs count from 1, as in the live display.
+std::string evaluation_line(const evaluation_event& evaluation, std::uint64_t steps,
+                            std::uint64_t steps_per_epoch);
 
 /// Rows, share and a bar per expert; with a title and a line about balance.
 std::vector<std::string> load_table(const rows_per_expert& rows, bool utf8);

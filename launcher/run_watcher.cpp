@@ -90,7 +90,7 @@ void run_watcher::see(child&, const step_event& event) {
 
 void run_watcher::see(child&, const evaluation_event& event) {
   evaluation_ = event;
-  if (training()) say(evaluation_line(event));
+  if (training()) say(evaluation_line(event, step_ ? step_->step : 0, start_.steps_per_epoch));
 }
 
 void run_watcher::see(child&, const digest_event& event) {

@@ -18,6 +18,18 @@ TEST_CASE("a step is one line", "[unit]") {
   CHECK(step_line(step).starts_with("Step 100 | Loss: nan | "));
 }
 
+TEST_CASE("a test says after which epoch, from 1, or at which step of one", "[unit]") {
+  const auto line = [](std::uint64_t epochs_trained, std::uint64_t steps, std::uint64_t steps_per_epoch) {
+    return evaluation_line({0.84312, 0.44321, 10000, epochs_trained, {}}, steps, steps_per_epoch);
+  };
+  CHECK(line(1, 469, 469) == "Epoch 1 | Test accuracy: 0.8431 | Test loss: 0.4432 | 10,000 rows");
+  CHECK(line(2, 938, 469).starts_with("Epoch 2 | "));
+  CHECK(line(2, 900, 469).starts_with("Epoch 2 | ")); // not every step is told before the test
+  CHECK(line(0, 3, 469).starts_with("Epoch 1 (step 3 of 469) | "));
+  CHECK(line(1, 500, 469).starts_with("Epoch 2 (step 31 of 469) | "));
+  CHECK(line(1, 0, 0).starts_with("Epoch 1 | "));
+}
+
 TEST_CASE("numbers are short", "[unit]") {
   CHECK(short_count(0) == "0");
   CHECK(short_count(950) == "950");
