@@ -1,6 +1,9 @@
 #include "launcher/address.hpp"
 
+#include <climits>
+
 #include <arpa/inet.h>
+#include <unistd.h>
 
 namespace troupe::launcher {
 
@@ -14,6 +17,13 @@ address address::from_here() const {
   if (host == "0.0.0.0" || host.empty()) return {"127.0.0.1", port};
   if (host == "::") return {"::1", port};
   return *this;
+}
+
+address address::from_elsewhere() const {
+  if (host != "0.0.0.0" && host != "::" && !host.empty()) return *this;
+  char name[HOST_NAME_MAX + 1] = {};
+  if (::gethostname(name, HOST_NAME_MAX) != 0) return *this;
+  return {name, port};
 }
 
 std::string address::text() const {

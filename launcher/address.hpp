@@ -16,6 +16,9 @@ struct address {
   bool loopback() const;
   /// The address to connect to from this machine: a listener on all interfaces is reached through loopback.
   address from_here() const;
+  /// The address to connect to from other machines: a listener on all interfaces is reached by this machine's
+  /// name.
+  address from_elsewhere() const;
   /// HOST:PORT, [HOST]:PORT for IPv6.
   std::string text() const;
 };

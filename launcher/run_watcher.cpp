@@ -44,11 +44,14 @@ void run_watcher::see(child&, const unknown_event&) {
 void run_watcher::see(child& from, const listening_event& event) {
   const address where{event.host, event.port};
   if (!options_.invitation.empty())
-    say(fmt::format("Listening at {} (run {}); join with: {}", where.text(), event.run_id,
-                    fmt::format(fmt::runtime(options_.invitation), where.text())));
+    say(fmt::format("Listening at {} (run {}); {}: {}", where.text(), event.run_id,
+                    options_.local_nodes == 0 ? "waiting for a node" : "join with",
+                    fmt::format(fmt::runtime(options_.invitation), where.from_elsewhere().text())));
   if (options_.local_nodes > 0)
     display_.draw(
       {fmt::format("starting {} node{} ...", options_.local_nodes, options_.local_nodes == 1 ? "" : "s")});
+  else if (!options_.invitation.empty())
+    display_.draw({"waiting for a node ..."});
   if (!options_.start_nodes) return;
   if (const auto started = options_.start_nodes(event); !started && !children_.stopping())
     fail_run(from, started.error(), weight::ended);

@@ -16,7 +16,7 @@ namespace troupe::launcher {
 /// What a run shows and how it ends.
 struct watch_options {
   std::uint64_t log_interval = 100; ///< plain lines; 0: none
-  std::string invitation;           ///< shown with the address where others may join; empty: not shown
+  std::string invitation;           ///< how others join, {} for the address; empty: nobody may
   /// The head listens: starts the local nodes.
   std::function<expected<void>(const listening_event&)> start_nodes;
   std::uint32_t local_nodes = 0;

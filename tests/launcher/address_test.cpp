@@ -2,6 +2,8 @@
 
 #include <catch2/catch_test_macros.hpp>
 
+#include <sys/utsname.h>
+
 using namespace troupe::launcher;
 
 TEST_CASE("an address is a host and a port", "[unit]") {
@@ -37,4 +39,12 @@ TEST_CASE("a listener on all interfaces is reached through loopback", "[unit]") 
   CHECK(address{"0.0.0.0", 7}.from_here().text() == "127.0.0.1:7");
   CHECK(address{"::", 7}.from_here().text() == "[::1]:7");
   CHECK(address{"10.0.0.1", 7}.from_here().text() == "10.0.0.1:7");
+}
+
+TEST_CASE("a listener on all interfaces is reached from elsewhere by the machine's name", "[unit]") {
+  utsname machine{};
+  REQUIRE(::uname(&machine) == 0);
+  CHECK(address{"0.0.0.0", 7}.from_elsewhere().text() == std::string(machine.nodename) + ":7");
+  CHECK(address{"::", 7}.from_elsewhere().text() == std::string(machine.nodename) + ":7");
+  CHECK(address{"10.0.0.1", 7}.from_elsewhere().text() == "10.0.0.1:7");
 }

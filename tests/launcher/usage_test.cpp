@@ -75,7 +75,9 @@ TEST_CASE("an address that other machines can reach needs --insecure", "[process
   const auto allowed = run_troupe({"train", "--listen", "0.0.0.0:4040", "--insecure"}, environment);
   CHECK(allowed.status == exit_status{0, 0});
   CHECK(value_of(record_of(records, "head"), "--listen") == "0.0.0.0:4040");
-  CHECK_THAT(allowed.output, ContainsSubstring("join with: troupe node --join 127.0.0.1:"));
+  CHECK_THAT(allowed.output, ContainsSubstring("; waiting for a node: troupe node --join 127.0.0.1:"));
+  const auto with_nodes = run_troupe({"train", "--listen", "127.0.0.1:0", "--nodes", "1"});
+  CHECK_THAT(with_nodes.output, ContainsSubstring("; join with: troupe node --join 127.0.0.1:"));
 }
 
 TEST_CASE("a node program that is not there is an error that names it", "[process]") {
