@@ -27,10 +27,13 @@ expected<model_shape> shape_from(const configuration& config, std::int64_t width
 
 expected<model_shape> shape_of(const configuration& config, const data_source& data) {
   try { // it may come from outside
+    const auto train_rows = data.rows(step_kind::train);
+    if (train_rows == 0 || data.rows(step_kind::evaluate) == 0)
+      return fail(error_code::usage, "--data: got '" + config.data.name + "' with 0 rows to "
+                                       + (train_rows == 0 ? "train on" : "evaluate") + ", limit at least 1");
     const auto row = data.read(step_kind::evaluate, 0, 0, 1);
     const auto classes = row.labels.present() ? data.classes() : 0;
-    auto shape = shape_from(config, data.input_width(), classes, row.inputs.type() == dtype::u8,
-                            data.rows(step_kind::train));
+    auto shape = shape_from(config, data.input_width(), classes, row.inputs.type() == dtype::u8, train_rows);
     if (shape && !config.model.learn_inputs) shape->input_mean = data.input_mean();
     return shape;
   } catch (...) {

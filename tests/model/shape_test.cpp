@@ -5,6 +5,8 @@
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
 
+#include <stdexcept>
+
 using namespace troupe;
 using Catch::Matchers::ContainsSubstring;
 
@@ -21,6 +23,26 @@ configuration with_task(const std::string& task) {
   config.model.task = task;
   return config;
 }
+
+/// A data set from outside that has as many rows as it is told, and must not be read.
+class counted_rows : public data_source {
+public:
+  counted_rows(std::uint64_t train, std::uint64_t test) : train_(train), test_(test) {
+    // nop
+  }
+
+  std::uint64_t rows(step_kind kind) const override { return kind == step_kind::train ? train_ : test_; }
+  std::int64_t input_width() const override { return 3; }
+  std::int64_t classes() const override { return 5; }
+
+  samples read(step_kind, std::uint64_t, std::uint64_t, std::uint64_t) const override {
+    throw std::logic_error("these rows are not to be read");
+  }
+
+private:
+  std::uint64_t train_;
+  std::uint64_t test_;
+};
 
 /// A factory whose data set must not be opened.
 const model_factory without_data = {[](const configuration&) -> expected<std::shared_ptr<const data_source>> {
@@ -56,6 +78,17 @@ TEST_CASE("classifying rows without labels is refused", "[unit]") {
   REQUIRE_FALSE(shape.has_value());
   CHECK(shape.error().code == error_code::usage);
   CHECK_THAT(shape.error().text, ContainsSubstring("without labels"));
+}
+
+TEST_CASE("a data set without rows to train on or to evaluate is refused", "[unit]") {
+  const auto refusal = [](std::uint64_t train, std::uint64_t test) {
+    const auto shape = shape_of(with_task("classify"), counted_rows(train, test));
+    REQUIRE_FALSE(shape.has_value());
+    CHECK(shape.error().code == error_code::usage);
+    return shape.error().text;
+  };
+  CHECK_THAT(refusal(0, 4), ContainsSubstring("with 0 rows to train on, limit at least 1"));
+  CHECK_THAT(refusal(4, 0), ContainsSubstring("with 0 rows to evaluate, limit at least 1"));
 }
 
 TEST_CASE("known data sets have their shape without being opened", "[unit]") {
