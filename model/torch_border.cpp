@@ -21,6 +21,10 @@ error error_in_flight(std::string_view where) {
   }
 }
 
+void rethrow_as_run_failure(std::string_view where) {
+  throw run_failure(error_in_flight(where));
+}
+
 void abort_in_flight(std::string_view where) {
   programming_error(where, error_in_flight(where).text);
 }

@@ -42,6 +42,20 @@ auto catch_torch(std::string_view where, F&& f) {
   }
 }
 
+/// Throws the exception in flight as a `run_failure`. Call it in a catch block.
+[[noreturn]] void rethrow_as_run_failure(std::string_view where);
+
+/// The same for calls that run what a program added and return plain values: throws `run_failure`, whose text
+/// has LibTorch's reason without its stack.
+template <class F>
+decltype(auto) fail_run_on_error(std::string_view where, F&& f) {
+  try {
+    return std::forward<F>(f)();
+  } catch (...) {
+    rethrow_as_run_failure(where);
+  }
+}
+
 /// The same for calls that cannot fail by their contract (pure computation on checked shapes): aborts with
 /// the text.
 template <class F>

@@ -1,8 +1,8 @@
 #include "model/experts/torch_expert.hpp"
 
-#include "messages/check.hpp"
 #include "model/experts/row_reader.hpp"
 #include "model/parameters/init.hpp"
+#include "model/run_failure.hpp"
 #include "model/torch_border.hpp"
 
 #include <ATen/ops/cat.h>
@@ -53,6 +53,10 @@ tensor as_message(const at::Tensor& t, std::int64_t width) {
   return result;
 }
 
+shape dims_of(const at::Tensor& t) {
+  return shape(std::span<const std::int64_t>(t.sizes().data(), t.sizes().size()));
+}
+
 at::Tensor as_torch(const tensor& t, at::ScalarType type) {
   return at::from_blob(const_cast<std::byte*>(t.data().data()),
                        t.dims().dims().size() == 1 ? at::IntArrayRef{t.rows()}
@@ -71,25 +75,39 @@ torch_expert::torch_expert(const configuration& config, const model_shape& width
 torch_expert::~torch_expert() = default;
 
 void torch_expert::declare(const std::string& name, std::vector<std::int64_t> dims, std::int64_t fan_in) {
-  abort_on_torch_error("torch_expert", [&] {
-    c10::InferenceMode plain(false);
-    auto value = at::empty(dims, scalar_of(wide_));
-    const auto count = static_cast<std::size_t>(value.numel());
-    if (wide_)
-      init_uniform<double>({value.data_ptr<double>(), count}, fan_in, seed_, owner_.layer, owner_.expert,
-                           name);
-    else
-      init_uniform<float>({value.data_ptr<float>(), count}, fan_in, seed_, owner_.layer, owner_.expert, name);
-    value.set_requires_grad(true);
-    parameters_.push_back({name, value});
-    numbers_ += value.numel();
-  });
+  c10::InferenceMode plain(false);
+  auto value = at::empty(dims, scalar_of(wide_));
+  const auto count = static_cast<std::size_t>(value.numel());
+  if (wide_)
+    init_uniform<double>({value.data_ptr<double>(), count}, fan_in, seed_, owner_.layer, owner_.expert, name);
+  else
+    init_uniform<float>({value.data_ptr<float>(), count}, fan_in, seed_, owner_.layer, owner_.expert, name);
+  value.set_requires_grad(true);
+  parameters_.push_back({name, value});
+  numbers_ += value.numel();
 }
 
 const at::Tensor& torch_expert::get(const std::string& name) const {
   const auto found = std::ranges::find(parameters_, name, &parameter::name);
-  TROUPE_CHECK(found != parameters_.end(), "no parameter was declared as " + name);
+  if (found == parameters_.end())
+    throw run_failure({error_code::internal, "[" + label() + "] parameter: got '" + name
+                                               + "', limit those that the constructor declares"});
   return found->value;
+}
+
+std::string torch_expert::label() const {
+  return "expert " + std::to_string(owner_.expert);
+}
+
+at::Tensor torch_expert::computed(const at::Tensor& x) const {
+  auto y = compute(x);
+  const shape wanted{x.size(0), out()};
+  if (y.defined() && y.scalar_type() == x.scalar_type() && y.sizes() == at::IntArrayRef{x.size(0), out()})
+    return y;
+  const auto got = y.defined() ? std::string(c10::toString(y.scalar_type())) + " " + c10::str(y.sizes())
+                               : std::string("no tensor");
+  throw run_failure({error_code::internal, "[" + label() + "] result of compute: got " + got + ", limit "
+                                             + c10::toString(x.scalar_type()) + " " + to_string(wanted)});
 }
 
 double torch_expert::flops_per_row() const {
@@ -97,7 +115,7 @@ double torch_expert::flops_per_row() const {
 }
 
 expert_module::forward_result torch_expert::forward(const row_selection& input, bool keep) {
-  return abort_on_torch_error("torch_expert", [&] {
+  return fail_run_on_error(label(), [&] {
     c10::InferenceMode plain(false);
     at::AutoGradMode graph(keep);
     auto tape = std::make_unique<tape_state>();
@@ -109,14 +127,14 @@ expert_module::forward_result torch_expert::forward(const row_selection& input, 
     }
     tape->input = wide_ ? gather<double>(input, in(), at::kDouble) : gather<float>(input, in(), at::kFloat);
     if (keep) tape->input.set_requires_grad(true);
-    tape->output = compute(tape->input);
+    tape->output = computed(tape->input);
     auto output = as_message(tape->output, out());
     return forward_result{std::move(output), keep ? std::move(tape) : nullptr};
   });
 }
 
 tensor torch_expert::backward(expert_tape& tape, const tensor& rows, const tensor& gates, bool input_wanted) {
-  return abort_on_torch_error("torch_expert", [&] {
+  return fail_run_on_error(label(), [&] { // LibTorch's, but of what `compute` did
     c10::InferenceMode plain(false);
     auto& t = static_cast<tape_state&>(tape);
     if (!t.output.defined())
@@ -251,9 +269,9 @@ expected<void> torch_expert::load(const tensor& state) {
 std::vector<named_tensor> torch_expert::parameters() const {
   std::vector<named_tensor> result;
   for (auto& p : parameters_) {
-    const auto dims = shape(std::span<const std::int64_t>(p.value.sizes().data(), p.value.sizes().size()));
     const std::span bytes(static_cast<const std::byte*>(p.value.data_ptr()), p.value.nbytes());
-    result.push_back({p.name, tensor(wide_ ? dtype::f64 : dtype::f32, dims, blob::copy_of(bytes))});
+    result.push_back(
+      {p.name, tensor(wide_ ? dtype::f64 : dtype::f32, dims_of(p.value), blob::copy_of(bytes))});
   }
   return result;
 }
@@ -262,10 +280,20 @@ expected<void> torch_expert::set_parameters(std::span<const named_tensor> values
   const auto type = wide_ ? dtype::f64 : dtype::f32;
   for (auto& p : parameters_) {
     const auto given = std::ranges::find(values, p.name, &named_tensor::name);
-    if (given == values.end() || given->value.type() != type || given->value.bytes() != p.value.nbytes())
+    if (given == values.end())
       return fail(error_code::malformed,
-                  "[expert] parameter " + p.name + ": absent, or of another shape or type");
+                  "[expert] parameter " + p.name + ": missing; give every parameter of the expert");
+    const auto& value = given->value;
+    if (!value.present() || value.type() != type || !(value.dims() == dims_of(p.value)))
+      return fail(error_code::malformed,
+                  "[expert] parameter " + p.name + ": got "
+                    + (value.present() ? to_string(value.type()) + " " + to_string(value.dims()) : "none")
+                    + ", expected " + to_string(type) + " " + to_string(dims_of(p.value)));
   }
+  if (values.size() != parameters_.size())
+    return fail(error_code::malformed, "[expert] parameters: got " + std::to_string(values.size())
+                                         + ", expected " + std::to_string(parameters_.size())
+                                         + " with distinct, known names");
   for (auto& p : parameters_) {
     const auto given = std::ranges::find(values, p.name, &named_tensor::name);
     std::memcpy(p.value.data_ptr(), given->value.data().data(), p.value.nbytes());

@@ -35,7 +35,8 @@ public:
   torch_expert(const configuration& config, const model_shape& widths, owner_id owner);
   ~torch_expert() override;
 
-  /// x [n, in] → [n, out], n ≥ 1. Row i of the result must depend on row i of x alone.
+  /// x [n, in] → [n, out] of x's type, n ≥ 1. Row i of the result must depend on row i of x alone. What it
+  /// throws, or returns of another shape, ends the run in one line that says so.
   virtual at::Tensor compute(const at::Tensor& x) const = 0;
 
   double flops_per_row() const override;
@@ -73,6 +74,9 @@ private:
 
   struct tape_state;
   struct sum_state;
+
+  std::string label() const;
+  at::Tensor computed(const at::Tensor& x) const; ///< checked
 
   model_shape widths_;
   std::int64_t hidden_;
