@@ -5,6 +5,7 @@
 #include "model/data/batch_geometry.hpp"
 #include "model/message_sizes.hpp"
 
+#include "model/torch_border.hpp"
 #include <caf/io/middleman.hpp>
 
 #include <nlohmann/json.hpp>
@@ -33,6 +34,25 @@ std::string hex(std::uint64_t value) {
 }
 
 } // namespace
+/// A run's id is shown on terminals, typed into commands and part of JSON: it must be able to stand between
+/// JSON's quotes as it is, in valid UTF-8 without control characters, quotes and backslashes.
+expected<void> check_run_id(const std::string& id) {
+  constexpr std::size_t bytes_max = 128;
+  if (id.size() <= bytes_max && nlohmann::json::accept('"' + id + '"')) return {};
+  return fail(error_code::usage, "--run-id: got " + std::to_string(id.size()) + " bytes, limit "
+                                   + std::to_string(bytes_max)
+                                   + " of printable UTF-8 without quotes and backslashes");
+}
+
+/// Runs what reads or writes the state of one owner, whose module may come from outside. An error names the
+/// owner.
+template <class F>
+expected<void> with_state_of(owner_id owner, F&& f) {
+  auto ok = catch_torch("module", std::forward<F>(f));
+  if (!ok) ok.error().text = "[head] state of " + owner_name(owner) + ": " + ok.error().text;
+  return ok;
+}
+
 
 head::head(head_options options, const extensions& more, event_writer& events)
   : options_(std::move(options)), more_(more), events_(events), factory_(standard_factory(more)) {
@@ -45,8 +65,12 @@ std::uint32_t head::nodes_expected() const {
 }
 
 expected<void> head::run() {
-  if (auto ok = prepare(); !ok) return ok;
-  auto result = hire().and_then([this] { return listen(); }).and_then([this] { return follow(); });
+/// Whatever a part throws ends the run like any other failure: the actors go home.
+expected<void> head::run() {
+  if (auto ok = catch_torch("head", [this] { return prepare(); }); !ok) return ok;
+  auto result = catch_torch("head", [this] {
+    return hire().and_then([this] { return listen(); }).and_then([this] { return follow(); });
+  });
   dismiss(result ? "the run is over" : result.error().text);
   return result;
 }
@@ -55,6 +79,7 @@ expected<void> head::run() {
 
 expected<void> head::prepare() {
   if (auto ok = validate(options_.config, options_.run, more_); !ok) return ok;
+  if (auto ok = check_run_id(options_.run_id); !ok) return ok;
   if (options_.listens && !options_.listen.loopback() && !options_.insecure)
     return fail(error_code::usage,
                 "--listen: got " + options_.listen.text()
@@ -94,8 +119,9 @@ expected<void> head::load_model() {
 
 // -- hiring -------------------------------------------------------------------
 
-/// Adds to an error about the model's parameters what most likely lies behind it.
+/// Adds to an error about a model's parameters what most likely lies behind it, if nothing was thrown.
 error head::about_model(error e) const {
+  if (e.code == error_code::internal) return e;
   const auto& data = options_.config.data.name;
   e.text += data == trained_on_
               ? "; the model was trained on rows or classes of another number"
@@ -103,16 +129,17 @@ error head::about_model(error e) const {
   return e;
 }
 
-expected<void> head::start_from_model(dense_module& dense, std::map<owner_id, tensor>& states) const {
-  for (auto& owner : initial_) {
-    if (owner.owner == dense_owner) {
-      if (auto ok = dense.set_parameters(owner.values); !ok) return ok;
-      continue;
-    }
-    auto expert = factory_.make_expert(options_.config, shape_, owner.owner);
-    if (!expert) return tl::unexpected(expert.error());
-    if (auto ok = (*expert)->set_parameters(owner.values); !ok) return ok;
-    states[owner.owner] = (*expert)->save();
+expected<void> head::start_from_model(dense_module& dense, std::map<owner_id, tensor>& states) {
+  for (auto& [owner, values] : std::exchange(initial_, {})) {
+    auto ok = with_state_of(owner, [&]() -> expected<void> {
+      if (owner == dense_owner) return dense.set_parameters(values);
+      auto expert = factory_.make_expert(options_.config, shape_, owner);
+      if (!expert) return tl::unexpected(expert.error());
+      if (auto set = (*expert)->set_parameters(values); !set) return set;
+      states[owner] = (*expert)->save();
+      return {};
+    });
+    if (!ok) return ok;
   }
   return {};
 }
@@ -155,7 +182,7 @@ expected<void> head::hire() {
   optimizer_ = spawn_optimizer(*system_, place_, o, news_.observer());
   office.enter_optimizer(optimizer_);
   if (nodes_expected() == 0) {
-    host_settings h{term_, 0, c.model.owners_per_layer(), initial_.empty(), {}};
+    host_settings h{term_, 0, c.model.owners_per_layer(), fresh(), {}};
     const auto make = [this](owner_id owner) { return factory_.make_expert(options_.config, shape_, owner); };
     host_ = spawn_host(*system_, place_, h, make, [](const std::string&) {});
     office.enter_host(0, host_);
@@ -201,11 +228,11 @@ coordinator_settings head::membership() const {
   coordinator_settings s;
   s.term = term_;
   s.run_id = options_.run_id;
-  s.configuration = nlohmann::ordered_json{{"configuration",
-                                            nlohmann::ordered_json::parse(to_json(options_.config))},
-                                           {"run", nlohmann::ordered_json::parse(to_json(options_.run))},
-                                           {"fresh", initial_.empty()}}
-                      .dump();
+  nlohmann::ordered_json told;
+  told["configuration"] = nlohmann::ordered_json::parse(to_json(options_.config));
+  told["run"] = nlohmann::ordered_json::parse(to_json(options_.run));
+  told["fresh"] = fresh();
+  s.configuration = told.dump();
   s.configuration_hash = hash_of(options_.config);
   s.layers = layers;
   s.experts = options_.config.model.owners_per_layer();
@@ -280,15 +307,17 @@ void head::report_node(const node_event& e) {
 
 expected<std::vector<owner_parameters>> head::parameters_of(const std::map<owner_id, tensor>& states) const {
   std::vector<owner_parameters> result;
-  auto read = [&](auto module, const owner_id& owner, const tensor& state) -> expected<void> {
+  const auto read = [&](owner_id owner, const tensor& state, auto module) -> expected<void> {
     if (!module) return tl::unexpected(module.error());
     if (auto ok = (*module)->load(state); !ok) return ok;
     result.push_back({owner, (*module)->parameters()});
     return {};
   };
   for (auto& [owner, state] : states) {
-    auto ok = owner.is_dense() ? read(factory_.make_dense(options_.config, shape_, owner.layer), owner, state)
-                               : read(factory_.make_expert(options_.config, shape_, owner), owner, state);
+    auto ok = with_state_of(owner, [&] {
+      return owner.is_dense() ? read(owner, state, factory_.make_dense(options_.config, shape_, owner.layer))
+                              : read(owner, state, factory_.make_expert(options_.config, shape_, owner));
+    });
     if (!ok) return tl::unexpected(ok.error());
   }
   std::ranges::sort(result, canonical_less, &owner_parameters::owner);
@@ -342,7 +371,7 @@ void head::dismiss(const std::string& reason) {
   retire_if_hired(dense_);
   retire_if_hired(host_);
   retire_if_hired(coordinator_);
-  place_.office->close();
+  if (place_.office) place_.office->close();
 }
 
 } // namespace troupe::node

@@ -30,7 +30,7 @@ public:
 private:
   expected<void> prepare();
   expected<void> load_model();
-  expected<void> start_from_model(dense_module& dense, std::map<owner_id, tensor>& states) const;
+  expected<void> start_from_model(dense_module& dense, std::map<owner_id, tensor>& states);
   error about_model(error e) const;
   expected<void> hire();
   expected<void> hire_routers(replica_id replicas);
@@ -50,6 +50,9 @@ private:
   head_options options_;
   const extensions& more_;
   event_writer& events_;
+  /// Whether the parameters are to be initialised rather than a model's.
+  bool fresh() const { return options_.model_directory.empty(); }
+
   model_factory factory_;
   std::shared_ptr<const data_source> data_;
   model_shape shape_;
@@ -57,7 +60,7 @@ private:
   std::uint64_t steps_per_epoch_ = 1;
   std::uint64_t updates_before_ = 0;      ///< of the model that the run started from
   std::string trained_on_;                ///< that model's data set
-  std::vector<owner_parameters> initial_; ///< parameters to start from; empty: fresh ones
+  std::vector<owner_parameters> initial_; ///< that model's parameters, until the actors have them
   // What actors call back into outlives them: the system waits for them when it goes.
   news_queue news_;
   std::unique_ptr<recorder> recorder_;

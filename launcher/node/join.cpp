@@ -3,6 +3,7 @@
 #include "launcher/node/system.hpp"
 #include "model/factory.hpp"
 
+#include "model/torch_border.hpp"
 #include <caf/after.hpp>
 #include <caf/scoped_actor.hpp>
 
@@ -103,9 +104,7 @@ expected<void> await_release(farewell& end, const coordinator_actor& coordinator
               "[node] the connection to the head at " + head.text() + " ended before the node was released");
 }
 
-} // namespace
-
-expected<void> run_node(const join_options& options, const extensions& more, event_writer& events) {
+expected<void> work(const join_options& options, const extensions& more, event_writer& events) {
   const auto factory = standard_factory(more);
   system_config config(std::max(1u, options.compute_threads));
   caf::actor_system system(config);
@@ -160,3 +159,9 @@ expected<void> run_node(const join_options& options, const extensions& more, eve
 }
 
 } // namespace troupe::node
+} // namespace
+
+expected<void> run_node(const join_options& options, const extensions& more, event_writer& events) {
+  return catch_torch("node", [&] { return work(options, more, events); });
+}
+

@@ -3,7 +3,10 @@
 #include "launcher/node/node_main.hpp"
 #include "model/data_source.hpp"
 #include "model/experts/mlp_expert.hpp"
+#include "model/experts/torch_expert.hpp"
 #include "model/routing/selection.hpp"
+
+#include <ATen/ops/matmul.h>
 
 #include <new>
 #include <stdexcept>
@@ -53,11 +56,51 @@ public:
   }
 };
 
+/// Trains well, and then says nothing.
+class silent_expert : public mlp_expert<float> {
+public:
+  using mlp_expert::mlp_expert;
+
+  std::vector<named_tensor> parameters() const override {
+    throw std::runtime_error("the parameters are a secret");
+  }
+};
+
+/// Trains well, but takes no parameters.
+class stubborn_expert : public mlp_expert<float> {
+public:
+  using mlp_expert::mlp_expert;
+
+  expected<void> set_parameters(std::span<const named_tensor>) override {
+    throw std::runtime_error("the parameters are mine");
+  }
+};
+
+template <class Expert>
 expected<std::unique_ptr<expert_module>> make_expert(const configuration& config, const model_shape& widths,
                                                      owner_id) {
   const mlp_shape shape{widths.input_width, 4, widths.output_width};
-  return std::make_unique<broken_expert>(shape, config.optimizer);
+  return std::make_unique<Expert>(shape, config.optimizer);
 }
+
+/// Takes its matrix for the transpose: what LibTorch throws ends the run.
+class skewed_expert : public torch_expert {
+public:
+  skewed_expert(const configuration& config, const model_shape& widths, owner_id owner)
+    : torch_expert(config, widths, owner) {
+    declare("w", {out(), in()}, in());
+  }
+
+  at::Tensor compute(const at::Tensor& x) const override { return at::matmul(x, get("w")); }
+};
+
+/// Forgets that its results have a width of their own.
+class idle_expert : public skewed_expert {
+public:
+  using skewed_expert::skewed_expert;
+
+  at::Tensor compute(const at::Tensor& x) const override { return x; }
+};
 
 expected<std::unique_ptr<expert_module>> make_large(const configuration&, const model_shape&, owner_id) {
   throw std::bad_alloc();
@@ -84,6 +127,27 @@ private:
   std::uint64_t rows_whole_; ///< that can be read at once
 };
 
+/// Counts wrongly: not at all, or with an exception.
+class uncounted_data : public broken_data {
+public:
+  explicit uncounted_data(bool throws) : broken_data(64), throws_(throws) {
+    // nop
+  }
+
+  std::uint64_t rows(step_kind) const override {
+    if (throws_) throw std::runtime_error("nobody has counted the rows");
+    return 0;
+  }
+
+private:
+  bool throws_;
+};
+
+template <bool Throws>
+expected<std::shared_ptr<const data_source>> make_uncounted(const configuration&) {
+  return std::make_shared<uncounted_data>(Throws);
+}
+
 template <std::uint64_t RowsWhole>
 expected<std::shared_ptr<const data_source>> make_data(const configuration&) {
   return std::make_shared<broken_data>(RowsWhole);
@@ -95,9 +159,15 @@ int main(int argc, char** argv) {
   extensions mine;
   mine.routers["throws"] = {make_router<float, true>, make_router<double, true>};
   mine.routers["beyond"] = {make_router<float, false>, make_router<double, false>};
-  mine.experts["throws"] = make_expert;
+  mine.experts["throws"] = make_expert<broken_expert>;
+  mine.experts["silent"] = make_expert<silent_expert>;
+  mine.experts["stubborn"] = make_expert<stubborn_expert>;
+  mine.experts["skewed"] = make_torch_expert<skewed_expert>;
+  mine.experts["idle"] = make_torch_expert<idle_expert>;
   mine.experts["large"] = make_large;
   mine.data_sets["throws"] = make_data<0>;
   mine.data_sets["ends"] = make_data<1>; // enough to see what is in it
+  mine.data_sets["uncounted"] = make_uncounted<true>;
+  mine.data_sets["empty"] = make_uncounted<false>;
   return node_main(argc, argv, mine);
 }

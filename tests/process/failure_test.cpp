@@ -46,6 +46,12 @@ TEST_CASE("whatever a part throws ends the run in one line", "[process]") {
     {{"--expert", "throws", "--nodes", "2"}, "node-", "the expert has resigned"},
     {{"--expert", "large"}, "[expert 'large']", "not enough memory"},
     {{"--expert", "large", "--nodes", "2"}, "node-", "not enough memory"},
+    {{"--data", "uncounted"}, "[data set]", "nobody has counted the rows"},
+    {{"--expert", "skewed"}, "[expert ", "LibTorch: mat1 and mat2 shapes cannot be multiplied"},
+    {{"--expert", "skewed", "--nodes", "2"}, "node-", "LibTorch: mat1 and mat2 shapes cannot be multiplied"},
+    {{"--expert", "idle"}, "[expert ", "result of compute: got Float ["},
+    {{"--expert", "silent", "--print-digest"}, "state of expert-0-0: ", "the parameters are a secret"},
+    {{"--expert", "silent", "--print-digest", "--nodes", "2"}, "expert-0-0", "the parameters are a secret"},
   }));
   CAPTURE(options);
   const auto done = run(broken_run(options), 60s);
@@ -54,6 +60,29 @@ TEST_CASE("whatever a part throws ends the run in one line", "[process]") {
   CHECK(done.status == exit_status{1, 0});
   CHECK_THAT(done.errors,
              StartsWith("troupe: error: ") && ContainsSubstring(where) && ContainsSubstring(why));
+  CHECK(std::ranges::count(done.errors, '\n') == 1);
+}
+
+TEST_CASE("a data set without rows is refused", "[process]") {
+  const auto done = run(broken_run({"--data", "empty"}), 60s);
+  INFO(done.output << done.errors);
+  CHECK(done.status == exit_status{2, 0});
+  CHECK(done.errors == "troupe: error: --data: got 'empty' with 0 rows to train on, limit at least 1\n");
+}
+
+TEST_CASE("an expert that does not take a saved model's parameters is named", "[process]") {
+  temporary_directory place;
+  const auto trained = run(broken_run({"--expert", "stubborn", "--save", place / "model"}), 60s);
+  INFO(trained.output << trained.errors);
+  REQUIRE(trained.status.success());
+  const auto done = run(
+    {program("troupe"), "eval", "--model", place / "model", "--node-program", program("troupe-broken-parts")},
+    60s);
+  INFO(done.output << done.errors);
+  REQUIRE_FALSE(done.timed_out);
+  CHECK(done.status == exit_status{1, 0});
+  CHECK_THAT(done.errors, StartsWith("troupe: error: [head] state of expert-0-0: ")
+                            && ContainsSubstring("the parameters are mine"));
   CHECK(std::ranges::count(done.errors, '\n') == 1);
 }
 
