@@ -349,8 +349,13 @@ expected<void> head::finish(const std::map<owner_id, tensor>& states) {
 expected<void> head::hand_over(const std::map<owner_id, tensor>& states) {
   auto parameters = parameters_of(states);
   if (!parameters) return tl::unexpected(parameters.error());
-  if (options_.print_digest) events_.write({{"event", "digest"}, {"sha256", digest_of(*parameters)}});
-  if (options_.save_directory.empty()) return {};
+  const auto tell_digest = [&](const std::string& digest) {
+    if (options_.print_digest) events_.write({{"event", "digest"}, {"sha256", digest}});
+  };
+  if (options_.save_directory.empty()) {
+    tell_digest(digest_of(*parameters));
+    return {};
+  }
   const auto& schedule = options_.config.schedule;
   const auto more = options_.training ? train_steps(schedule, data_->rows(step_kind::train)) : 0;
   auto saved = write_model(options_.save_directory, options_.config, updates_before_ + more, *parameters);
@@ -365,6 +370,7 @@ void head::dismiss(const std::string& reason) {
     if (actor) caf::anon_send(actor, retire{});
   };
   if (coordinator_) caf::anon_send(coordinator_, end_run{reason});
+  tell_digest(saved ? *saved : digest_of(*parameters));
   for (auto& r : routers_) caf::anon_send(r, retire{});
   retire_if_hired(optimizer_);
   retire_if_hired(loader_);
