@@ -196,10 +196,7 @@ expected<void> head::hire() {
   staff.directory = {optimizer_, routers_};
   staff.owners = std::size_t{layers} * c.model.owners_per_layer() + 1;
   staff.states_bytes = states_bytes(c, shape_);
-  staff.progress = [this] {
-    std::lock_guard guard(progress_mutex_);
-    return progress_;
-  };
+  staff.progress = [this] { return progress(); };
   begin_ = std::chrono::steady_clock::now();
   coordinator_ = spawn_coordinator(*system_, place_, membership(), std::move(staff), news_.observer());
   office.enter_coordinator(coordinator_);
@@ -280,11 +277,7 @@ expected<void> head::follow() {
     } else if (auto* step = std::get_if<step_news>(&*next)) {
       if (!std::exchange(started, true) && step->summary.permission.step == 0)
         begin_ = step->at; // waiting for nodes is no training time
-      recorder_->take(step->summary, std::chrono::duration<double>(step->at - begin_).count());
-      auto progress = recorder_->progress();
-      progress["run_id"] = options_.run_id;
-      std::lock_guard guard(progress_mutex_);
-      progress_ = {progress.dump(), recorder_->rates()};
+      take(*step);
     } else if (auto* warning = std::get_if<warning_news>(&*next)) {
       events_.write({{"event", "warning"}, {"text", warning->text}});
     } else if (auto* end = std::get_if<exhausted_news>(&*next)) {
@@ -296,6 +289,22 @@ expected<void> head::follow() {
   }
 }
 
+  return {};
+}
+
+void head::take(const step_news& step) {
+  if (!recorder_->take(step.summary, std::chrono::duration<double>(step.at - begin_).count())) return;
+  std::lock_guard guard(progress_mutex_);
+  progress_ = recorder_->progress();
+  rates_ = recorder_->rates();
+}
+
+/// Any thread.
+run_progress head::progress() const {
+  std::lock_guard guard(progress_mutex_);
+  auto json = progress_.is_null() ? nlohmann::ordered_json::object() : progress_;
+  json["run_id"] = options_.run_id;
+  return {json.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace), rates_};
 void head::report_node(const node_event& e) {
   const auto state = e.state == node_state::active     ? std::string("joined")
                      : e.state == node_state::released ? std::string("left")
@@ -338,7 +347,7 @@ expected<void> head::finish(const std::map<owner_id, tensor>& states) {
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin_;
   events_.write({{"event", "done"},
                  {"seconds", seconds.count()},
-                 {"samples_per_second", recorder_->samples_per_second()}});
+                 {"samples_per_second", recorder_->samples_per_second_of_run()}});
   if (failures.empty()) return {};
   auto all = std::move(failures.front());
   for (std::size_t i = 1; i < failures.size(); ++i) all.text += "; " + failures[i].text;

@@ -11,6 +11,9 @@
 #include "model/extensions.hpp"
 #include "model/factory.hpp"
 
+#include <nlohmann/json.hpp>
+
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -37,6 +40,8 @@ private:
   expected<void> listen();
   void stop_listening();
   expected<void> follow();
+  void take(const step_news& step);
+  run_progress progress() const;
   expected<void> finish(const std::map<owner_id, tensor>& states);
   expected<void> hand_over(const std::map<owner_id, tensor>& states);
   void dismiss(const std::string& reason);
@@ -65,8 +70,9 @@ private:
   news_queue news_;
   std::unique_ptr<recorder> recorder_;
   predictions predictions_;
-  std::mutex progress_mutex_;
-  run_progress progress_; ///< for `troupe status`, under `progress_mutex_`
+  mutable std::mutex progress_mutex_;
+  nlohmann::ordered_json progress_;     ///< for `troupe status`, under `progress_mutex_`
+  std::map<node_id, node_rates> rates_; ///< likewise
   std::unique_ptr<system_config> config_;
   std::unique_ptr<caf::actor_system> system_;
   std::optional<refusal_watch> refusals_;

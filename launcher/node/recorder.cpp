@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <functional>
+#include <utility>
 
 namespace troupe::node {
 
@@ -132,6 +133,10 @@ double recorder::steps_per_second() const {
   return static_cast<double>(recent_.size() - 1) / (recent_.back().seconds - recent_.front().seconds);
 }
 
+double recorder::samples_per_second_of_run() const {
+  return seconds_total_ > 0 ? static_cast<double>(rows_total_) / seconds_total_ : 0;
+}
+
 std::map<node_id, node_rates> recorder::rates() const {
   const auto per_second = steps_per_second();
   std::map<node_id, node_rates> result;
@@ -140,12 +145,18 @@ std::map<node_id, node_rates> recorder::rates() const {
   return result;
 }
 
-void recorder::take(const step_summary& summary, double seconds) {
+bool recorder::take(const step_summary& summary, double seconds) {
   const auto r = record_of(summary);
-  if (summary.permission.kind == step_kind::train)
-    training_step(summary, r, seconds);
-  else
+  const auto began = std::exchange(last_end_, seconds);
+  if (summary.permission.kind != step_kind::train) {
     evaluation_step(summary, r);
+    return false;
+  }
+  if (began >= 0 && summary.permission.ordinal == steps_done_) { // no step before it was left out
+    rows_total_ += r.rows;
+    seconds_total_ += seconds - began;
+  }
+  return training_step(summary, r, seconds);
 }
 
 nlohmann::ordered_json recorder::step_event(const step_summary& summary, const step_record& r) const {
@@ -167,10 +178,8 @@ nlohmann::ordered_json recorder::step_event(const step_summary& summary, const s
           {"bytes_sent", r.bytes_sent()}};
 }
 
-void recorder::training_step(const step_summary& summary, const step_record& r, double seconds) {
+bool recorder::training_step(const step_summary& summary, const step_record& r, double seconds) {
   steps_done_ = summary.permission.ordinal + 1;
-  rows_total_ += r.rows;
-  seconds_total_ = seconds;
   recent_.push_back({seconds, r.rows});
   if (recent_.size() > rate_window) recent_.erase(recent_.begin());
   if (steps_done_ == updates_ / 5 + 1) {
@@ -184,17 +193,21 @@ void recorder::training_step(const step_summary& summary, const step_record& r, 
     bench_bytes_copied_ += r.bytes_copied;
   }
   watch_for_collapse(r);
-  write_metrics(summary, r);
   const auto logged = options_.log_interval > 0 && steps_done_ % options_.log_interval == 0;
   const auto due = seconds - last_event_seconds_ >= event_spacing_seconds || steps_done_ == updates_;
-  if (!logged && !due) return;
+  const auto told = logged || due;
+  if (!told && !metrics_.is_open()) return false;
+  auto event = step_event(summary, r);
+  if (told) last_ = event;
+  if (metrics_.is_open()) write_metrics(std::move(event), summary, r);
+  if (!told) return false;
   last_event_seconds_ = seconds;
-  last_ = step_event(summary, r);
   last_node_sums_ = sums_by_node(summary.permission.placement, options_.config.model.owners_per_layer(), r);
   if (logged || steps_done_ == updates_)
     events_.write(last_);
   else
     events_.write_if_read(last_);
+  return true;
 }
 
 void recorder::evaluation_step(const step_summary& summary, const step_record& r) {
@@ -229,9 +242,7 @@ void recorder::watch_for_collapse(const step_record& r) {
          {"text", (r.expert_rows.size() == 1 ? "" : "layer " + std::to_string(l) + ": ") + *text}});
 }
 
-void recorder::write_metrics(const step_summary& summary, const step_record& r) {
-  if (!metrics_.is_open()) return;
-  auto line = step_event(summary, r);
+void recorder::write_metrics(nlohmann::ordered_json line, const step_summary& summary, const step_record& r) {
   if (summary.permission.clip_norm > 0 && !summary.permission.clip_local)
     line["gradient_norm"] = summary.gradient_norm;
   line["bytes_copied"] = r.bytes_copied;

@@ -41,8 +41,8 @@ public:
 
   expected<void> open();
 
-  /// `seconds`: since the run's first plan.
-  void take(const step_summary& summary, double seconds);
+  /// `seconds`: since the run's first plan. Returns whether `progress` and `rates` have changed.
+  bool take(const step_summary& summary, double seconds);
 
   /// Means over the training steps after the first fifth, for `--bench-json`.
   expected<void> write_bench() const;
@@ -57,14 +57,18 @@ public:
   /// What goes on at each node, by the placement, the load and the traffic of the last step told.
   std::map<node_id, node_rates> rates() const;
 
+  /// Of the last steps.
   double samples_per_second() const;
   double steps_per_second() const;
 
+  /// Of the whole run's training; the time of evaluations does not count.
+  double samples_per_second_of_run() const;
+
 private:
-  void training_step(const step_summary& summary, const step_record& r, double seconds);
+  bool training_step(const step_summary& summary, const step_record& r, double seconds);
   void evaluation_step(const step_summary& summary, const step_record& r);
   void watch_for_collapse(const step_record& r);
-  void write_metrics(const step_summary& summary, const step_record& r);
+  void write_metrics(nlohmann::ordered_json line, const step_summary& summary, const step_record& r);
   nlohmann::ordered_json step_event(const step_summary& summary, const step_record& r) const;
 
   /// A training step as far as rates need it.
@@ -78,9 +82,10 @@ private:
   std::uint64_t steps_per_epoch_;
   event_writer& events_;
   std::ofstream metrics_;
-  std::vector<mark> recent_; ///< the last 64 training steps
-  std::uint64_t rows_total_ = 0;
-  double seconds_total_ = 0;
+  std::vector<mark> recent_;     ///< the last 64 training steps
+  std::uint64_t rows_total_ = 0; ///< of training steps of which it is known how long they took
+  double seconds_total_ = 0;     ///< that these took
+  double last_end_ = -1;         ///< of a step, on the clock of `take`
   double last_event_seconds_ = -1;
   std::uint64_t steps_done_ = 0;
   step_record evaluation_;

@@ -1,0 +1,74 @@
+#include "launcher/node/recorder.hpp"
+
+#include "tests/support/process.hpp"
+
+#include <catch2/catch_test_macros.hpp>
+#include <catch2/matchers/catch_matchers_floating_point.hpp>
+
+#include <fstream>
+
+using namespace troupe;
+using namespace troupe::node;
+using Catch::Matchers::WithinRel;
+
+namespace {
+
+step_summary step(step_kind kind, std::uint64_t ordinal, std::uint64_t rows) {
+  step_summary result;
+  result.permission.kind = kind;
+  result.permission.ordinal = ordinal;
+  result.permission.rows = rows;
+  return result;
+}
+
+step_summary training(std::uint64_t ordinal, std::uint64_t rows) {
+  return step(step_kind::train, ordinal, rows);
+}
+
+} // namespace
+
+TEST_CASE("the rate of a run is of all its training steps, and evaluations take no time of it", "[unit]") {
+  event_writer nowhere(-1);
+  const head_options options;
+  recorder all(options, 102, 51, nowhere);
+  CHECK(all.samples_per_second_of_run() == 0);
+  double now = 0;
+  all.take(training(0, 10), now); // how long it took nobody knows
+  CHECK(all.samples_per_second_of_run() == 0);
+  for (std::uint64_t i = 1; i <= 50; ++i) all.take(training(i, 10), now += 0.5); // 500 rows in 25 s
+  all.take(step(step_kind::evaluate, 0, 1000), now += 7);
+  all.take(step(step_kind::evaluate, 1, 1000), now += 7);
+  for (std::uint64_t i = 51; i <= 100; ++i) all.take(training(i, 30), now += 0.1); // 1,500 rows in 5 s
+  CHECK_THAT(all.samples_per_second_of_run(), WithinRel(2000 / 30.0, 1e-9));
+  all.take(training(110, 30), now += 1); // nine before it were left out: neither their rows nor their time
+  CHECK_THAT(all.samples_per_second_of_run(), WithinRel(2000 / 30.0, 1e-9));
+}
+
+TEST_CASE("progress changes with the steps that are told, and every step is in the metrics", "[unit]") {
+  test::temporary_directory place;
+  event_writer nowhere(-1);
+  head_options options;
+  options.log_interval = 0;
+  options.metrics_file = place / "metrics";
+  recorder all(options, 4, 4, nowhere);
+  REQUIRE(all.open());
+  CHECK(all.progress().empty());
+  CHECK(all.take(training(0, 8), 0));
+  CHECK(all.progress()["step"] == 1);
+  CHECK_FALSE(all.take(training(1, 8), 0.01)); // there are at most 20 in a second
+  CHECK(all.progress()["step"] == 1);
+  CHECK_FALSE(all.take(step(step_kind::evaluate, 0, 8), 0.5));
+  CHECK(all.take(training(2, 8), 0.51));
+  CHECK(all.progress()["step"] == 3);
+  CHECK(all.take(training(3, 8), 0.52)); // the last
+  REQUIRE(all.close_metrics(0));
+  std::ifstream file(options.metrics_file);
+  std::string line;
+  for (int i = 1; i <= 4; ++i) {
+    REQUIRE(std::getline(file, line));
+    const auto told = nlohmann::json::parse(line);
+    CHECK(told["step"] == i);
+    CHECK(told.contains("layers"));
+  }
+  CHECK_FALSE(std::getline(file, line));
+}
