@@ -1,11 +1,12 @@
 #include "launcher/node/head.hpp"
 
+#include "launcher/node/interruption.hpp"
 #include "model/checkpoint/file.hpp"
 #include "model/checkpoint/model_directory.hpp"
 #include "model/data/batch_geometry.hpp"
 #include "model/message_sizes.hpp"
-
 #include "model/torch_border.hpp"
+
 #include <caf/io/middleman.hpp>
 
 #include <nlohmann/json.hpp>
@@ -33,7 +34,6 @@ std::string hex(std::uint64_t value) {
   return text;
 }
 
-} // namespace
 /// A run's id is shown on terminals, typed into commands and part of JSON: it must be able to stand between
 /// JSON's quotes as it is, in valid UTF-8 without control characters, quotes and backslashes.
 expected<void> check_run_id(const std::string& id) {
@@ -53,6 +53,7 @@ expected<void> with_state_of(owner_id owner, F&& f) {
   return ok;
 }
 
+} // namespace
 
 head::head(head_options options, const extensions& more, event_writer& events)
   : options_(std::move(options)), more_(more), events_(events), factory_(standard_factory(more)) {
@@ -64,13 +65,13 @@ std::uint32_t head::nodes_expected() const {
   return std::max<std::uint32_t>(options_.run.nodes, options_.listens ? 1 : 0);
 }
 
-expected<void> head::run() {
 /// Whatever a part throws ends the run like any other failure: the actors go home.
 expected<void> head::run() {
   if (auto ok = catch_torch("head", [this] { return prepare(); }); !ok) return ok;
   auto result = catch_torch("head", [this] {
     return hire().and_then([this] { return listen(); }).and_then([this] { return follow(); });
   });
+  if (interrupted()) result = fail(error_code::unavailable, std::string(release_of_interruption));
   dismiss(result ? "the run is over" : result.error().text);
   return result;
 }
@@ -245,6 +246,7 @@ coordinator_settings head::membership() const {
 expected<void> head::listen() {
   if (nodes_expected() == 0) return {};
   const auto& at = options_.listen;
+  look_for_interruption(); // from here on there may be nodes to let go
   auto port = system_->middleman().publish(coordinator_, at.port, at.host.c_str(), true);
   if (!port)
     return fail(error_code::unavailable,
@@ -265,8 +267,8 @@ void head::stop_listening() {
 
 expected<void> head::follow() {
   bool started = false;
-  for (;;) {
-    auto next = news_.pop(std::chrono::milliseconds(500));
+  while (!interrupted()) {
+    auto next = news_.pop(std::chrono::milliseconds(100));
     events_.catch_up();
     if (!next) continue;
     if (auto* failure = std::get_if<error>(&*next)) return tl::unexpected(*failure);
@@ -287,8 +289,6 @@ expected<void> head::follow() {
       return finish(states->states);
     }
   }
-}
-
   return {};
 }
 
@@ -305,6 +305,8 @@ run_progress head::progress() const {
   auto json = progress_.is_null() ? nlohmann::ordered_json::object() : progress_;
   json["run_id"] = options_.run_id;
   return {json.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace), rates_};
+}
+
 void head::report_node(const node_event& e) {
   const auto state = e.state == node_state::active     ? std::string("joined")
                      : e.state == node_state::released ? std::string("left")
@@ -368,6 +370,7 @@ expected<void> head::hand_over(const std::map<owner_id, tensor>& states) {
   const auto& schedule = options_.config.schedule;
   const auto more = options_.training ? train_steps(schedule, data_->rows(step_kind::train)) : 0;
   auto saved = write_model(options_.save_directory, options_.config, updates_before_ + more, *parameters);
+  tell_digest(saved ? *saved : digest_of(*parameters));
   if (!saved) return tl::unexpected(saved.error());
   events_.write({{"event", "saved"}, {"directory", options_.save_directory}});
   return {};
@@ -379,7 +382,6 @@ void head::dismiss(const std::string& reason) {
     if (actor) caf::anon_send(actor, retire{});
   };
   if (coordinator_) caf::anon_send(coordinator_, end_run{reason});
-  tell_digest(saved ? *saved : digest_of(*parameters));
   for (auto& r : routers_) caf::anon_send(r, retire{});
   retire_if_hired(optimizer_);
   retire_if_hired(loader_);

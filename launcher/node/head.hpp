@@ -50,14 +50,14 @@ private:
   void report_node(const node_event& e);
   std::uint32_t nodes_expected() const;
 
+  /// Whether the parameters are to be initialised rather than a model's.
+  bool fresh() const { return options_.model_directory.empty(); }
+
   static constexpr int descriptors_to_finish = 16;
 
   head_options options_;
   const extensions& more_;
   event_writer& events_;
-  /// Whether the parameters are to be initialised rather than a model's.
-  bool fresh() const { return options_.model_directory.empty(); }
-
   model_factory factory_;
   std::shared_ptr<const data_source> data_;
   model_shape shape_;

@@ -1,5 +1,6 @@
 #include "launcher/node/join.hpp"
 
+#include "launcher/node/interruption.hpp"
 #include "launcher/node/system.hpp"
 #include "model/factory.hpp"
 
@@ -72,15 +73,20 @@ struct farewell {
   /// One more message; false if none came in time.
   bool hear(caf::timespan patience) {
     bool heard = true;
-    self->receive([&](const release& m) { released |= m.term == term; },
-                  [&](const refusal& m) {
-                    if (m.id.term == term && failure.empty()) failure = m.reason;
-                  },
-                  [&](const caf::down_msg&) { connected = false; },
-                  [&](const std::string& warning) {
-                    events.write({{"event", "warning"}, {"text", warning}});
-                  },
-                  caf::after(patience) >> [&] { heard = false; });
+    self->receive(
+      [&](const release& m) {
+        if (m.term != term) return;
+        released = true;
+        reason = m.reason;
+      },
+      [&](const refusal& m) {
+        if (m.id.term == term && failure.empty()) failure = m.reason;
+      },
+      [&](const caf::down_msg&) { connected = false; },
+      [&](const std::string& warning) {
+        events.write({{"event", "warning"}, {"text", warning}});
+      },
+      caf::after(patience) >> [&] { heard = false; });
     return heard;
   }
 };
@@ -99,9 +105,14 @@ expected<void> await_release(farewell& end, const coordinator_actor& coordinator
   // The release comes through the host, which may be computing: the end of the connection overtakes it.
   while (!end.released && end.hear(std::chrono::seconds(1))) {
   }
-  if (end.released) return {};
+  if (end.released) {
+    if (end.reason == release_of_interruption)
+      end.events.write({{"event", "warning"}, {"text", "[node] released: " + end.reason + " at its head"}});
+    return {};
+  }
   return fail(error_code::unavailable,
-              "[node] the connection to the head at " + head.text() + " ended before the node was released");
+              "[node] the connection to the head at " + head.text()
+                + " ended before the node was released; join again when the run has been started again");
 }
 
 expected<void> work(const join_options& options, const extensions& more, event_writer& events) {

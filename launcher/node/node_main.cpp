@@ -2,6 +2,7 @@
 
 #include "launcher/node/clients.hpp"
 #include "launcher/node/head.hpp"
+#include "launcher/node/interruption.hpp"
 #include "launcher/node/join.hpp"
 #include "launcher/node/system.hpp"
 
@@ -81,7 +82,9 @@ expected<void> head_command(arguments& a, const extensions& more, event_writer& 
     a.for_head.listen = *where;
     a.for_head.listens = true;
   }
-  return head(std::move(a.for_head), more, events).run();
+  auto result = head(std::move(a.for_head), more, events).run();
+  if (interrupted()) end_by_interruption();
+  return result;
 }
 
 expected<void> join_command(arguments& a, const extensions& more, event_writer& events) {

@@ -163,6 +163,35 @@ TEST_CASE("a slow node changes nothing but time", "[process]") {
 TEST_CASE("the sudden death of a node ends the run with its name", "[process]") {
   auto run = process::start(unhurried({"--nodes", "2"}));
   REQUIRE(run.wait_for_output("Step 20 ", 60s));
+TEST_CASE("a node elsewhere is let go when the run is interrupted", "[process]") {
+  auto run = process::start(unhurried({"--nodes", "1"}));
+  auto guest = process::start({program("troupe"), "node", "--join", address_of_run(run), "--name", "guest"});
+  REQUIRE(run.wait_for_output("Node guest joined", 60s));
+  run.send(SIGINT);
+  const auto end = run.wait(10s);
+  const auto guest_end = guest.wait(10s);
+  INFO(run.output() << run.errors() << guest.output() << guest.errors());
+  REQUIRE(end == exit_status{130, 0});
+  REQUIRE(guest_end == exit_status{0, 0});
+  REQUIRE(guest.errors() == "troupe: warning: [node] released: the run was interrupted at its head\n");
+}
+
+TEST_CASE("a node elsewhere says what to do when the head dies", "[process]") {
+  auto run = process::start(unhurried({}));
+  const auto address = address_of_run(run);
+  auto guest = process::start({program("troupe"), "node", "--join", address});
+  REQUIRE(run.wait_for_output("Step 10 ", 60s));
+  const auto head = children_of(run.pid());
+  REQUIRE(head.size() == 1);
+  ::kill(head.front(), SIGKILL);
+  const auto guest_end = guest.wait(30s);
+  INFO(run.output() << run.errors() << guest.output() << guest.errors());
+  REQUIRE(guest_end == exit_status{1, 0});
+  REQUIRE(guest.errors()
+          == "troupe: error: [node] the connection to the head at " + address
+               + " ended before the node was released; join again when the run has been started again\n");
+}
+
   const auto all = children_of(run.pid());
   const auto victim = process_of_node(run, "node-2");
   REQUIRE(victim != 0);
