@@ -80,9 +80,10 @@ expected<void> coordinator_core::admissible(const join_request& m) const {
     return fail(error_code::mismatch, "[join] run id: got " + m.run_id + ", this run is " + settings_.run_id
                                         + "; check --join and --run-id");
   if (!m.configuration_hash.empty() && m.configuration_hash != settings_.configuration_hash)
-    return fail(error_code::mismatch, "[join] configuration: got hash " + m.configuration_hash
-                                        + ", this run has " + settings_.configuration_hash
-                                        + "; leave --config out to take the run's own configuration");
+    return fail(error_code::mismatch, "[join] configuration: got hash " + m.configuration_hash.substr(0, 12)
+                                        + ", this run has " + settings_.configuration_hash.substr(0, 12)
+                                        + "; compare the --config file with the head's, or leave --config "
+                                          "out to take the run's own configuration");
   if (m.fingerprint != settings_.fingerprint)
     return fail(error_code::mismatch,
                 "[join] numerics fingerprint: got " + m.fingerprint + " (" + m.fingerprint_text
@@ -107,8 +108,8 @@ expected<void> coordinator_core::admissible(const join_request& m) const {
                                           + "; let another one leave first (troupe drain)");
   if (next_node_ == collected)
     return fail(error_code::over_limit,
-                "[join] nodes: every number has been given out in the course of this run; save the model and "
-                "start a run from it");
+                "[join] nodes: every number has been given out in the course of this run; go on without this "
+                "node, or start the run again");
   return {};
 }
 
@@ -220,7 +221,8 @@ expected<void> coordinator_core::lost(node_id node, const std::string& reason, o
   }
   const auto consequence = !started() ? "; the run cannot begin without it, start it again"
                            : idle     ? "; it was the last one that may take experts, start the run again"
-                                      : "; its experts' state is gone, start again from the last saved model";
+                                      : "; its experts' state is gone, start the run again (troupe drain "
+                                        "lets a node go without loss)";
   return fail(error_code::unavailable,
               "[node] " + i->second.name + " (" + i->second.place + ") is lost: " + reason + consequence);
 }

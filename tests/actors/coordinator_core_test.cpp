@@ -141,6 +141,17 @@ TEST_CASE("a name that a terminal or a command could stumble over is refused", "
   CHECK(core.join(request("rack-2.host_7:a"), "here"));
 }
 
+TEST_CASE("configurations that differ are told by the beginning of their hashes", "[unit]") {
+  auto s = settings(1);
+  s.configuration_hash = "0123456789abcdef";
+  coordinator_core core(s);
+  auto r = request();
+  r.configuration_hash = "fedcba9876543210";
+  const auto answer = core.join(r, "here");
+  REQUIRE_FALSE(answer);
+  CHECK_THAT(answer.error().text, ContainsSubstring("got hash fedcba987654, this run has 0123456789ab; "));
+}
+
 TEST_CASE("who joins and leaves before it is ready is forgotten", "[unit]") {
   coordinator_core core(settings(1));
   start(core, 1);
@@ -243,7 +254,8 @@ TEST_CASE("losing a node with experts ends the run by name, one without them doe
   CHECK(lose(core, 3));
   const auto bad = lose(core, 1);
   REQUIRE_FALSE(bad);
-  CHECK_THAT(bad.error().text, ContainsSubstring("node-1") && ContainsSubstring("gone"));
+  CHECK_THAT(bad.error().text, ContainsSubstring("node-1") && ContainsSubstring("gone")
+                                 && ContainsSubstring("its experts' state is gone, start the run again"));
 }
 
 TEST_CASE("the run goes on without a node that has no experts", "[unit]") {
