@@ -138,6 +138,7 @@ struct wire<join_request> : wire_field<schema::Message::JOIN_REQUEST, &message_b
     to.setConfigurationHash(text(from.configuration_hash));
     to.setProcess(from.process);
     to.setComputeThreads(from.compute_threads);
+    to.setHost(text(from.host));
   }
 
   static join_request read(schema::JoinRequest::Reader from, decoder& in) {
@@ -150,6 +151,7 @@ struct wire<join_request> : wire_field<schema::Message::JOIN_REQUEST, &message_b
     result.configuration_hash = in.read(from.getConfigurationHash(), "configuration hash");
     result.process = from.getProcess();
     result.compute_threads = from.getComputeThreads();
+    result.host = in.read(from.getHost(), "host");
     return result;
   }
 };

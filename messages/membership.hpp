@@ -19,6 +19,7 @@ struct join_request {
   std::string configuration_hash; ///< empty: takes the run's configuration as it comes
   std::uint32_t process = 0;      ///< process id, for status
   std::uint32_t compute_threads = 1;
+  std::string host; ///< name of the machine, for status
 };
 
 /// Coordinator → node: let in. `configuration` is the run's configuration as JSON.

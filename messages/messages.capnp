@@ -307,6 +307,7 @@ struct JoinRequest {
   configurationHash @5 :Text;
   process @6 :UInt32;
   computeThreads @7 :UInt32;
+  host @8 :Text;
 }
 
 struct Welcome {

@@ -11,9 +11,9 @@ namespace troupe {
 
 namespace {
 
-/// Where a node is, for people. Not all of CAF's node id: who knows that can speak in the node's name.
-std::string place_of(const caf::node_id& id, std::uint32_t process) {
-  return "machine " + to_string(id).substr(0, 8) + ", process " + std::to_string(process);
+/// Where a node is, for people.
+std::string place_of(const join_request& m) {
+  return (m.host.empty() ? "" : m.host + ", ") + "process " + std::to_string(m.process);
 }
 
 caf::error as_caf(const error& e) {
@@ -116,7 +116,7 @@ struct coordinator_state {
     const auto who = caf::actor_cast<caf::actor_addr>(from);
     if (applicants.contains(who))
       return as_caf({error_code::usage, "[join] this process has joined already"});
-    auto answer = core.join(m, place_of(from->node(), m.process));
+    auto answer = core.join(m, place_of(m));
     if (!answer) return as_caf(answer.error());
     applicants[who] = answer->node;
     self->monitor(who);

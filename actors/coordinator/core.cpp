@@ -55,9 +55,15 @@ bool is_digit(char c) {
   return c >= '0' && c <= '9';
 }
 
+constexpr std::size_t length_max = 128; ///< of names
+
+/// Machines have names of all kinds, which are shown on terminals.
+bool is_printable(const std::string& text) {
+  return text.size() <= length_max && std::ranges::all_of(text, [](char c) { return c > ' ' && c <= '~'; });
+}
+
 /// Names are shown on terminals and typed into commands.
 bool is_name(const std::string& text) {
-  constexpr std::size_t length_max = 128;
   const auto plain = [](char c) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || is_digit(c) || c == '-' || c == '_' || c == '.'
            || c == ':';
@@ -101,6 +107,10 @@ expected<void> coordinator_core::admissible(const join_request& m) const {
     return fail(error_code::malformed,
                 "[join] name of the node: got " + std::to_string(m.name.size())
                   + " bytes, limit 128 letters, digits and -_.:; choose another with --name");
+  if (!is_printable(m.host))
+    return fail(error_code::malformed,
+                "[join] host name: got " + std::to_string(m.host.size())
+                  + " bytes, limit 128 printable ASCII characters; use the same troupe on both machines");
   const auto present = std::ranges::count_if(nodes_, [](auto& n) { return !is_gone(n.second); });
   if (static_cast<std::size_t>(present) >= limits{}.nodes_max)
     return fail(error_code::over_limit, "[join] nodes: got one more, limit "

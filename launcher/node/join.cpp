@@ -3,8 +3,8 @@
 #include "launcher/node/interruption.hpp"
 #include "launcher/node/system.hpp"
 #include "model/factory.hpp"
-
 #include "model/torch_border.hpp"
+
 #include <caf/after.hpp>
 #include <caf/scoped_actor.hpp>
 
@@ -47,6 +47,16 @@ expected<parts> read_welcome(const welcome& w, const model_factory& factory, con
   return parts{*config, *shape, json["fresh"].get<bool>(), run->message_delay_ms_max};
 }
 
+/// As a terminal can show it.
+std::string host_name() {
+  char name[129] = {}; // as long as the coordinator takes
+  ::gethostname(name, sizeof name - 1);
+  std::string result(name);
+  std::ranges::replace_if(
+    result, [](char c) { return c <= ' ' || c > '~'; }, '?');
+  return result;
+}
+
 join_request request_of(const join_options& options) {
   join_request r;
   const auto f = own_fingerprint();
@@ -56,6 +66,7 @@ join_request request_of(const join_options& options) {
   r.fingerprint_text = f.text;
   r.run_id = options.run_id;
   r.configuration_hash = options.configuration_hash;
+  r.host = host_name();
   r.process = static_cast<std::uint32_t>(::getpid());
   r.compute_threads = options.compute_threads;
   return r;
@@ -67,6 +78,7 @@ struct farewell {
   event_writer& events;
   term_id term;
   bool released = false;
+  std::string reason = {}; ///< of the release
   bool connected = true;
   std::string failure = {}; ///< of an actor here
 
@@ -169,10 +181,10 @@ expected<void> work(const join_options& options, const extensions& more, event_w
   return result;
 }
 
-} // namespace troupe::node
 } // namespace
 
 expected<void> run_node(const join_options& options, const extensions& more, event_writer& events) {
   return catch_torch("node", [&] { return work(options, more, events); });
 }
 
+} // namespace troupe::node

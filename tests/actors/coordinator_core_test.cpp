@@ -141,6 +141,25 @@ TEST_CASE("a name that a terminal or a command could stumble over is refused", "
   CHECK(core.join(request("rack-2.host_7:a"), "here"));
 }
 
+TEST_CASE("a host name that a terminal could stumble over is refused", "[unit]") {
+  coordinator_core core(settings(2));
+  for (const auto* host : {"", "atlas", "node-7.cluster.example:eth0", "what?"}) {
+    auto r = request();
+    r.host = host;
+    CHECK(core.join(r, "here"));
+  }
+  for (const auto& host : {std::string("a\nb"), std::string("\x1b[2J"), std::string("zo\xc3\xab"),
+                           std::string("a b"), std::string(129, 'a')}) {
+    auto r = request();
+    r.host = host;
+    const auto answer = core.join(r, "here");
+    REQUIRE_FALSE(answer);
+    CHECK(answer.error().code == error_code::malformed);
+    CHECK_THAT(answer.error().text, ContainsSubstring("[join] host name: got")
+                                      && ContainsSubstring("limit 128 printable ASCII characters"));
+  }
+}
+
 TEST_CASE("configurations that differ are told by the beginning of their hashes", "[unit]") {
   auto s = settings(1);
   s.configuration_hash = "0123456789abcdef";

@@ -15,18 +15,18 @@ TEST_CASE("a status becomes a line and a table", "[unit]") {
   const auto table = status_table(
     R"({"event":"step","step":120,"of":469,"epoch":0,"loss":0.48213,"samples_per_second":81234.0,
     "expert_rows":[[64,32,32,128]],"bytes_sent":3565158,"steps_per_second":634.6,"run_id":"r1","nodes":[
-      {"node":1,"name":"node-1","place":"machine 0a1b2c3d, process 71","state":"draining","compute_threads":2,
+      {"node":1,"name":"node-1","place":"atlas, process 71","state":"draining","compute_threads":2,
        "experts":[0,1,2],"rows_per_second":81234.0,"bytes_in_per_second":3145728.0,"bytes_out_per_second":2048},
-      {"node":2,"name":"late","place":"machine 0a1b2c3d, process 72","state":"active","compute_threads":16,
+      {"node":2,"name":"late","place":"atlas, process 72","state":"active","compute_threads":16,
        "experts":[]}],"placement":[1,1,1,1]})");
   REQUIRE(table);
   CHECK(
     *table
     == "Run r1 | step 120 of 469 | epoch 1 | loss 0.4821 | 635 steps/s | 81.2k samples/s | 3.4 MiB sent per "
        "step\n"
-       "Node  Name    State     Place                         Threads  Experts  Rows/s  In/s     Out/s\n"
-       "1     node-1  draining  machine 0a1b2c3d, process 71  2        0-2      81.2k   3.0 MiB  2.0 KiB\n"
-       "2     late    active    machine 0a1b2c3d, process 72  16       none     -       -        -\n");
+       "Node  Name    State     Place              Threads  Experts  Rows/s  In/s     Out/s\n"
+       "1     node-1  draining  atlas, process 71  2        0-2      81.2k   3.0 MiB  2.0 KiB\n"
+       "2     late    active    atlas, process 72  16       none     -       -        -\n");
 }
 
 TEST_CASE("what is no status is refused", "[unit]") {

@@ -259,6 +259,9 @@ TEST_CASE("A text beyond its limit is refused", "[unit]") {
   refuses<release>(valid<release>(), over_limit, "reason: got 7, limit 5 (text_bytes_max)", few);
   refuses<refusal>(valid<refusal>(), over_limit, "reason", few);
   refuses<join_request>(valid<join_request>(), over_limit, "name", few);
+  join_request from_afar;
+  from_afar.host = "a.very.long.name";
+  refuses<join_request>(encode(from_afar), over_limit, "host: got 16, limit 5 (text_bytes_max)", few);
   refuses<welcome>(valid<welcome>(), over_limit, "configuration", few);
 }
 

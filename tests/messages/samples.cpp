@@ -155,7 +155,7 @@ std::vector<ready> samples() {
 
 template <>
 std::vector<join_request> samples() {
-  return {{1, "node-2", "0badcafe", "LibTorch 2.13.0, AVX-512", "run-1", "ffff", 4711, 2}, {}};
+  return {{1, "node-2", "0badcafe", "LibTorch 2.13.0, AVX-512", "run-1", "ffff", 4711, 2, "atlas"}, {}};
 }
 
 template <>
@@ -248,7 +248,7 @@ auto fields(const ready& m) {
 }
 auto fields(const join_request& m) {
   return std::tie(m.protocol, m.name, m.fingerprint, m.fingerprint_text, m.run_id, m.configuration_hash,
-                  m.process, m.compute_threads);
+                  m.process, m.compute_threads, m.host);
 }
 auto fields(const welcome& m) {
   return std::tie(m.term, m.node, m.run_id, m.configuration, m.name);
