@@ -13,20 +13,15 @@ namespace {
 /// From this size on the system's allocator may give fresh pages every time.
 constexpr std::size_t recycled_min = std::size_t{64} << 10;
 
-/// Never destroyed: blobs may outlive everything.
-memory_shelves& large_blocks() {
-  static auto& shelves = *new memory_shelves;
-  return shelves;
-}
-
 } // namespace
 
 blob blob::allocate(std::size_t size) {
   if (size >= recycled_min) {
+    auto& shelves = memory_shelves::of_process();
     const auto rounded = memory_shelves::rounded(size);
     return {std::shared_ptr<const std::byte>(
-              static_cast<std::byte*>(large_blocks().take(rounded)),
-              [rounded](const std::byte* p) { large_blocks().put(const_cast<std::byte*>(p), rounded); }),
+              static_cast<std::byte*>(shelves.take(rounded)),
+              [rounded, &shelves](const std::byte* p) { shelves.put(const_cast<std::byte*>(p), rounded); }),
             size};
   }
   const auto capacity = (size + alignment - 1) / alignment * alignment;

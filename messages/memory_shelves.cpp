@@ -4,16 +4,22 @@
 #include <bit>
 #include <cstdlib>
 #include <new>
+#include <utility>
+
+#include <unistd.h>
 
 namespace troupe {
 
 namespace {
 
 constexpr std::size_t smallest = 1024;
-/// Per size: what more than this many messages in flight leave behind is given back to the system.
-constexpr std::size_t kept_max = 32;
-/// Of all sizes together.
-constexpr std::size_t kept_bytes_max = std::size_t{512} << 20;
+
+constexpr std::size_t mebibyte = std::size_t{1} << 20;
+
+std::size_t machine_bytes() {
+  return static_cast<std::size_t>(::sysconf(_SC_PHYS_PAGES))
+         * static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+}
 
 /// Index of a rounded size.
 std::size_t shelf_of(std::size_t rounded_bytes) {
@@ -29,15 +35,22 @@ std::size_t memory_shelves::rounded(std::size_t bytes) {
   return (bytes + step - 1) / step * step;
 }
 
+memory_shelves& memory_shelves::of_process() {
+  static auto& shelves = *new memory_shelves(
+    std::clamp(machine_bytes() / 16, 512 * mebibyte, 4096 * mebibyte));
+  return shelves;
+}
+
+memory_shelves::memory_shelves(std::size_t kept_bytes_max) : kept_bytes_max_(kept_bytes_max) {
+  // nop
+}
+
 void* memory_shelves::take(std::size_t bytes) {
   {
     const std::lock_guard lock(mutex_);
-    auto& shelf = free_[shelf_of(bytes)];
-    if (!shelf.empty()) {
-      auto* memory = shelf.back();
-      shelf.pop_back();
+    if (auto*& top = shelves_[shelf_of(bytes)]; top != nullptr) {
       kept_bytes_ -= bytes;
-      return memory;
+      return std::exchange(top, top->next);
     }
   }
   auto* memory = std::aligned_alloc(64, bytes);
@@ -48,10 +61,9 @@ void* memory_shelves::take(std::size_t bytes) {
 void memory_shelves::put(void* memory, std::size_t bytes) noexcept {
   {
     const std::lock_guard lock(mutex_);
-    auto& shelf = free_[shelf_of(bytes)];
-    if (shelf.capacity() == 0) shelf.reserve(kept_max);
-    if (shelf.size() < kept_max && kept_bytes_ + bytes <= kept_bytes_max) {
-      shelf.push_back(memory);
+    if (kept_bytes_ + bytes <= kept_bytes_max_) {
+      auto*& top = shelves_[shelf_of(bytes)];
+      top = new (memory) idle_block{top};
       kept_bytes_ += bytes;
       return;
     }
@@ -59,9 +71,14 @@ void memory_shelves::put(void* memory, std::size_t bytes) noexcept {
   std::free(memory);
 }
 
+std::size_t memory_shelves::kept_bytes() const {
+  const std::lock_guard lock(mutex_);
+  return kept_bytes_;
+}
+
 memory_shelves::~memory_shelves() {
-  for (auto& shelf : free_)
-    for (auto* memory : shelf) std::free(memory);
+  for (auto* top : shelves_)
+    while (top != nullptr) std::free(std::exchange(top, top->next));
 }
 
 } // namespace troupe

@@ -99,10 +99,10 @@ expert_module::forward_result mlp_expert<Real>::forward(const row_selection& inp
   auto tape = std::make_unique<tape_state>();
   tape->input = input;
   tape->rows = n;
-  tape->hidden = pool_.template acquire<Real>(n * hidden_width);
-  if (shape_.activation != activation_kind::relu) tape->gate = pool_.template acquire<Real>(n * hidden_width);
-  if (shape_.gated()) tape->up = pool_.template acquire<Real>(n * hidden_width);
-  auto output = pool_.make_tensor(dtype_of<Real>(), {n, shape_.out});
+  tape->hidden = buffer_pool::acquire<Real>(n * hidden_width);
+  if (shape_.activation != activation_kind::relu) tape->gate = buffer_pool::acquire<Real>(n * hidden_width);
+  if (shape_.gated()) tape->up = buffer_pool::acquire<Real>(n * hidden_width);
+  auto output = buffer_pool::make_tensor(dtype_of<Real>(), {n, shape_.out});
 
   const auto block = rows_per_block(n);
   auto* x = thread_block<Real>(block * (input_stride_ + out_width));
@@ -173,14 +173,14 @@ tensor mlp_expert<Real>::backward(expert_tape& kept, const tensor& rows, const t
     transpose_panels(layout_.second, parameters_.data() + layout_.w2, second_transposed_.data());
     second_transposed_valid_ = true;
   }
-  tape.output_gradient = pool_.template acquire<Real>(n * out_width);
-  tape.gate_gradient = pool_.template acquire<Real>(n * hidden_width);
+  tape.output_gradient = buffer_pool::acquire<Real>(n * out_width);
+  tape.gate_gradient = buffer_pool::acquire<Real>(n * hidden_width);
   gather_gradient(tape, rows, gates);
   auto* dy = tape.output_gradient.template as<Real>();
   auto* d = tape.gate_gradient.template as<Real>();
   const auto count = n * hidden_width;
   if (shape_.gated()) {
-    tape.up_gradient = pool_.template acquire<Real>(count);
+    tape.up_gradient = buffer_pool::acquire<Real>(count);
     d = tape.up_gradient.template as<Real>();
   }
   kernels_.multiply({dy, out_width}, second_transposed_.data(), {d, hidden_width}, n, shape_.out,
@@ -214,7 +214,7 @@ tensor mlp_expert<Real>::input_gradient(const tape_state& tape) {
   const auto n = tape.rows;
   const auto hidden_width = layout_.first.n_padded();
   const auto in_width = transposed.n_padded();
-  auto result = pool_.make_tensor(dtype_of<Real>(), {n, shape_.in});
+  auto result = buffer_pool::make_tensor(dtype_of<Real>(), {n, shape_.in});
   auto* to = result.template mutable_as<Real>().data();
   const auto block = rows_per_block(n);
   auto* dx = thread_block<Real>(block * in_width);
@@ -272,7 +272,7 @@ void mlp_expert<Real>::fold_tape(gradient_sum& into, expert_tape& kept) {
   if (tape.rows == 0) return;
   bool fresh = !sum.memory;
   if (fresh) {
-    sum.memory = pool_.template acquire<Real>(static_cast<std::ptrdiff_t>(layout_.size));
+    sum.memory = buffer_pool::acquire<Real>(static_cast<std::ptrdiff_t>(layout_.size));
     for (const auto& e : layout_.entries)
       if (e.dims.rank() == 1) std::fill_n(sum.data() + e.offset, e.where.size(), Real{0});
   }
@@ -295,7 +295,7 @@ void mlp_expert<Real>::fold(gradient_sum& into, const gradient_sum& other) {
   if (!term.memory) return;
   const auto count = static_cast<std::ptrdiff_t>(layout_.size);
   if (sum.memory) return kernels_.add(sum.data(), term.data(), count);
-  sum.memory = pool_.template acquire<Real>(count);
+  sum.memory = buffer_pool::acquire<Real>(count);
   std::copy_n(term.data(), count, sum.data());
 }
 
@@ -309,7 +309,7 @@ template <class Real>
 void mlp_expert<Real>::apply(const gradient_sum& gradient, const update& step) {
   auto memory = as_own<sum_state>(gradient).memory;
   if (!memory) {
-    memory = pool_.template acquire<Real>(static_cast<std::ptrdiff_t>(layout_.size));
+    memory = buffer_pool::acquire<Real>(static_cast<std::ptrdiff_t>(layout_.size));
     std::fill_n(memory.template as<Real>(), layout_.size, Real{0});
   }
   optimizer_.step(parameters_.span(), {memory.template as<Real>(), layout_.size}, step);

@@ -67,7 +67,6 @@ private:
                                     ///< spread
   aligned_buffer<Real> parameters_;
   flat_optimizer<Real> optimizer_;
-  buffer_pool pool_;
 
   // Transposed weights for the gradients of activations: made when first needed after a change of parameters.
   aligned_buffer<Real> second_transposed_; ///< of w2: [out, hidden]
