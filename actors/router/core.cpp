@@ -17,6 +17,7 @@ constexpr std::uint32_t refusals_max = 3;
 std::uint64_t payload_bytes(const message& m) {
   if (auto* d = std::get_if<dispatch>(&m)) return d->rows.bytes() + d->indices.bytes();
   if (auto* g = std::get_if<gradient>(&m)) return g->rows.bytes() + g->gates.bytes();
+  if (auto* g = std::get_if<dense_gradient>(&m)) return g->value.bytes();
   return 0;
 }
 
@@ -72,7 +73,8 @@ void router_core::request(step_state& s, micro& m, outbox& out) {
 }
 
 router_core::pending router_core::until_answered(envelope letter) const {
-  return {std::move(letter), {ticks_, settings_.resend_after}, false};
+  const repeat_clock repeat(ticks_, settings_.resend_after + ticks_for(payload_bytes(letter.body)));
+  return {std::move(letter), repeat, false};
 }
 
 void router_core::receive(const batch& b, outbox& out) {

@@ -19,10 +19,11 @@ namespace troupe {
 struct router_settings {
   term_id term;
   replica_id replica = 0;
-  std::uint32_t experts = 0;   ///< owners per layer, the shared expert included
-  std::uint32_t in_flight = 2; ///< microbatches at work at the same time
-  node_id local = 0;           ///< node of this process: its bundles share memory
-  tick_count resend_after = 8; ///< ticks without an answer before a message is sent again (see repeat_clock)
+  std::uint32_t experts = 0;      ///< owners per layer, the shared expert included
+  std::uint32_t in_flight = 2;    ///< microbatches at work at the same time
+  node_id local = 0;              ///< node of this process: its bundles share memory
+  tick_count resend_after = 8;    ///< ticks without an answer before a small message is sent again (see
+                                  ///< repeat_clock)
   std::function<double()> now_us; ///< for the phase times in reports only; may be empty
   std::function<void(const plan&, std::uint32_t microbatch, tensor outputs)> on_outputs; ///< of evaluations;
                                                                                          ///< may be empty

@@ -201,6 +201,24 @@ TEST_CASE("what is not answered is sent again, what is answered is not", "[unit]
   CHECK(sent<fetch>(later).size() == 2); // of microbatches 1 and 2
 }
 
+TEST_CASE("a large bundle has the time it needs on its way before it is sent again", "[unit]") {
+  fixture f;
+  give(f.core, step(0, {0}));
+  give(f.core, parameters(0));
+  constexpr std::uint64_t tokens = 1 << 19; // 8 bytes each, and two slots of 4 bytes: 8 MiB, a tick's worth
+  const auto s = ledger_data(5, tokens, 1).read(step_kind::train, 0, 0, tokens);
+  const auto out = give_and_run(f.core, batch{term, 0, 0, s.inputs, s.labels, s.ids});
+  const auto full = sent_to<dispatch>(out, host_address(1)).at(0);
+  REQUIRE(full.rows.bytes() + full.indices.bytes() == 8 << 20);
+  outbox early;
+  for (int i = 0; i < 2; ++i) f.core.tick(early);
+  CHECK(sent_to<dispatch>(early, host_address(1)).empty());
+  CHECK(sent_to<dispatch>(early, host_address(2)).size() == 1); // empty: only its answer takes time
+  outbox later;
+  f.core.tick(later);
+  CHECK(sent_to<dispatch>(later, host_address(1)).size() == 1);
+}
+
 TEST_CASE("the next step starts when the parameters of its version are there", "[unit]") {
   fixture f;
   give(f.core, step(0, {0}));
