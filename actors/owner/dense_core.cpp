@@ -64,7 +64,10 @@ void dense_core::take(dense_step& step, const dense_gradient& m, outbox& out) {
   if (++step.arrivals < step.arrived.size()) return;
   if (step.permission.kind == step_kind::evaluate) return complete_without_update(step, out);
   reduction_job_ = next_job();
-  out.post({reduction_job_, priority_of(m.step, 0xffff), 0, [this, &step, reduce = reduction(step)] {
+  auto reduce = reduction(step);
+  const auto lanes = static_cast<double>(step.gradients.size());
+  const auto flops = lanes * parameters_count() * flops_per_fold + reduction_flops(step);
+  out.post({reduction_job_, priority_of(m.step, 0xffff), flops, [this, &step, reduce = std::move(reduce)] {
               for (std::size_t lane = 0; lane < step.gradients.size(); ++lane)
                 step.lanes[lane] = module_.sum_of(step.gradients[lane]);
               reduce();

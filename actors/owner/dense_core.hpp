@@ -29,6 +29,7 @@ protected:
   void plan_repeated(std::uint64_t step, outbox& out) override;
   void subclass_finished(std::uint64_t job, outbox& out) override;
   void forget_before(std::uint64_t step) override;
+  double parameters_count() const override { return static_cast<double>(published_.dims().elements()); }
 
 private:
   struct dense_step : step_state {

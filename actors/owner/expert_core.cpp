@@ -146,9 +146,11 @@ void expert_core::start_backward(expert_step& step, const expert_backward& m, ou
   step.folds_posted += static_cast<std::uint32_t>(folds.size());
   const auto last = step.folds_posted == step.micros.size();
   auto reduce = last ? reduction(step) : std::function<void()>{};
+  auto cost = flops(micro.rows) + (last ? reduction_flops(step) : 0);
+  for (auto i : folds) cost += flops(step.micros[i].rows);
   const auto id = next_job();
   jobs_[id] = {m.id.step, m.id.microbatch, true, last};
-  out.post({id, priority_of(m.id.step, m.id.microbatch, m.id.layer), 2 * flops(micro.rows),
+  out.post({id, priority_of(m.id.step, m.id.microbatch, m.id.layer), cost,
             [this, &step, &micro, m, folds = std::move(folds), reduce = std::move(reduce)] {
               const auto begin = now();
               micro.input_gradient = module_.backward(*micro.tape, m.rows, m.gates, m.input_wanted);

@@ -29,6 +29,9 @@ protected:
   void closed(step_state& step, outbox& out) override;
   void subclass_finished(std::uint64_t job, outbox& out) override;
   void forget_before(std::uint64_t step) override;
+  double parameters_count() const override {
+    return module_.flops_per_row() / 2;
+  } ///< a product and a sum each
 
 private:
   enum class progress : std::uint8_t { idle, forwarding, forwarded, backwarding, backwarded };

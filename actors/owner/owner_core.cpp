@@ -85,6 +85,11 @@ std::function<void()> owner_core::reduction(step_state& step) {
   };
 }
 
+double owner_core::reduction_flops(const step_state& step) const {
+  const auto folds = static_cast<double>(step.lanes.size() - 1) + (step.permission.clip_norm > 0 ? 1 : 0);
+  return parameters_count() * (folds * flops_per_fold + (step.applying ? flops_per_update : 0));
+}
+
 void owner_core::update(step_state& step, double scale) {
   const auto& p = step.permission;
   const auto begin = now();
@@ -113,7 +118,7 @@ void owner_core::apply(step_state& step, double scale, outbox& out) {
   step.applying = true;
   step.awaiting_commit = false;
   apply_job_ = next_job();
-  out.post({apply_job_, priority_of(step.permission.step, 0xffff), 0,
+  out.post({apply_job_, priority_of(step.permission.step, 0xffff), parameters_count() * flops_per_update,
             [this, &step, scale] { update(step, scale); }});
 }
 

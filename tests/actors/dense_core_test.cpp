@@ -43,6 +43,15 @@ word after_one_step() {
 
 } // namespace
 
+TEST_CASE("the cost of the dense part's job counts its lanes and its update", "[unit]") {
+  fixture f;
+  give(f.core, two_lanes(0));
+  give(f.core, lane(0, 1, 20));
+  const auto jobs = give(f.core, lane(0, 0, 10)).jobs;
+  REQUIRE(jobs.size() == 1);
+  CHECK(jobs[0].flops == 2 * (2 * 20 + 20 + 100)); // two numbers: two lanes read, one folded, one update
+}
+
 TEST_CASE("the dense part publishes its parameters to every router, with the plan and after each step",
           "[unit]") {
   fixture f;

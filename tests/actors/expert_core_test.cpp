@@ -5,6 +5,7 @@
 #include <catch2/catch_test_macros.hpp>
 
 #include <memory>
+#include <vector>
 
 using namespace troupe;
 using namespace troupe::test;
@@ -60,6 +61,15 @@ word after_one_step(double scale = 1) {
 
 plan three(std::uint64_t step = 0, node_id where = 1) {
   return make_plan(step, {0, 0, 1}, {2, where});
+}
+
+/// Runs the jobs of an outbox.
+void finish(expert_core& core, const outbox& posted) {
+  outbox rest;
+  for (auto& job : posted.jobs) {
+    job.work();
+    core.finished(job.id, rest);
+  }
 }
 
 } // namespace
@@ -145,6 +155,37 @@ TEST_CASE("with global clipping an expert reports its norm and waits for the com
   CHECK(f.core.version() == 1);
   CHECK(f.module.state() == after_one_step(0.25));
   CHECK(give(f.core, commit{term, 0, 0.25}).jobs.empty());
+}
+
+TEST_CASE("a job's cost counts its rows, its folds and its update", "[unit]") {
+  struct large_expert : ledger_expert {
+    using ledger_expert::ledger_expert;
+
+    double flops_per_row() const override { return 2e6; } // a million parameters
+  };
+  for (const double clip_norm : {0.0, 1.0}) {
+    CAPTURE(clip_norm);
+    large_expert module(42, me);
+    expert_core core(fixture::settings(true, {}), module);
+    auto p = three();
+    p.clip_norm = clip_norm;
+    give(core, p);
+    for (auto m : {0u, 1u, 2u}) {
+      const auto out = give(core, forward(0, m));
+      REQUIRE(out.jobs.size() == 1);
+      CHECK(out.jobs[0].flops == 2e6);
+      finish(core, out);
+    }
+    std::vector<double> costs;
+    for (auto m : {1u, 0u, 2u}) { // 1 waits for 0 to be folded
+      const auto out = give(core, backward(0, m));
+      costs.push_back(out.jobs.at(0).flops);
+      finish(core, out);
+    }
+    // The second lane is folded into the first one, and either normed or applied.
+    CHECK(costs == std::vector<double>{2e6, 6e6, 4e6 + (clip_norm > 0 ? 20e6 + 20e6 : 20e6 + 100e6)});
+    if (clip_norm > 0) CHECK(give(core, commit{term, 0, 0.25}).jobs.at(0).flops == 100e6);
+  }
 }
 
 TEST_CASE("the time of an update is told, whether it comes with the last gradient or after a commit",
