@@ -53,6 +53,7 @@ struct routed_case {
     seen.draws = draws;
     seen.ids = ids;
     seen.training = in_training(o);
+    seen.details = true;
     result = rule->route(seen);
   }
 

@@ -40,12 +40,12 @@ public:
       });
       for (std::int64_t i = 0; i < c; ++i) {
         taken[order[i]].push_back(static_cast<std::int32_t>(e));
-        tokens.values.push_back(static_cast<Real>(order[i]));
+        if (in.details) tokens.values.push_back(static_cast<Real>(order[i]));
       }
     }
     auto out = by_token(taken, p);
     out.counts.assign(static_cast<std::size_t>(p.columns), static_cast<std::uint64_t>(c));
-    out.details.push_back(std::move(tokens));
+    if (in.details) out.details.push_back(std::move(tokens));
     return out;
   }
 

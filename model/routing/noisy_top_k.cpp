@@ -42,8 +42,10 @@ public:
     const matrix_view<Real> h{noisy.values.data(), in.logits.rows, in.logits.columns};
     auto out = choose_top_k(h, k_, h);
     softmax_over_slots(out);
-    out.details.push_back({"H", h.rows, h.columns, std::move(noisy.values)});
-    out.details.push_back({"sigma", h.rows, h.columns, std::move(noisy.sigma)});
+    if (in.details) {
+      out.details.push_back({"H", h.rows, h.columns, std::move(noisy.values)});
+      out.details.push_back({"sigma", h.rows, h.columns, std::move(noisy.sigma)});
+    }
     return out;
   }
 

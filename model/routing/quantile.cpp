@@ -11,8 +11,8 @@ namespace troupe {
 
 namespace {
 
-/// Top-k of z − β; gates P. Detail "beta" [1, E]: the threshold that these tokens ask for, β_e = the
-/// (T·k/E + 1)-th largest over t of z_te − α_t, where α_t is the (k+1)-th largest of z_t − β.
+/// Top-k of z − β; gates P. Detail "beta" [1, E], in training: the threshold that these tokens ask for, β_e =
+/// the (T·k/E + 1)-th largest over t of z_te − α_t, where α_t is the (k+1)-th largest of z_t − β.
 template <class Real>
 class quantile_router : public router<Real> {
 public:
@@ -28,8 +28,13 @@ public:
     std::vector<Real> shifted(static_cast<std::size_t>(rows * experts));
     for (std::int64_t i = 0; i < rows * experts; ++i) shifted[i] = in.logits.data[i] - in.bias[i % experts];
     const matrix_view<Real> view{shifted.data(), rows, experts};
-    auto out = choose_top_k(view, k_, in.probabilities);
-    out.details.push_back({"beta", 1, experts, thresholds(in.logits, view)});
+    if (!in.training && !in.details) return choose_top_k(view, k_, in.probabilities);
+    const auto ranked = top_k(view, k_ + 1); // the choices, and the one that each token would have taken next
+    std::vector<std::int32_t> chosen;
+    for (std::int64_t i = 0; i < rows * (k_ + 1); ++i)
+      if (i % (k_ + 1) < k_) chosen.push_back(ranked[i]);
+    auto out = with_gates(std::move(chosen), k_, in.probabilities);
+    out.details.push_back({"beta", 1, experts, thresholds(in.logits, view, ranked)});
     return out;
   }
 
@@ -39,8 +44,8 @@ public:
   }
 
 private:
-  std::vector<Real> thresholds(matrix_view<Real> z, matrix_view<Real> shifted) const {
-    const auto ranked = top_k(shifted, k_ + 1);
+  std::vector<Real> thresholds(matrix_view<Real> z, matrix_view<Real> shifted,
+                               const std::vector<std::int32_t>& ranked) const {
     std::vector<Real> out;
     std::vector<Real> column(static_cast<std::size_t>(z.rows));
     const auto place = column.begin() + z.rows * k_ / z.columns;

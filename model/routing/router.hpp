@@ -52,6 +52,7 @@ struct routing_input {
   std::span<const std::int64_t> ids;   ///< [T], if `ids`
   std::span<const Real> draws;         ///< what `draws` asked for, row-major; empty outside training
   bool training = true;
+  bool details = false; ///< `routing::details` are wanted, whatever they cost
 };
 
 /// A named intermediate value of a router, e.g. the noisy logits "H" [T, E].
@@ -72,8 +73,8 @@ struct routing {
   std::vector<Real> gates;           ///< [T, slots]; 0 where there is no choice
   std::vector<std::uint8_t> used; ///< [T, slots]; empty: every slot with an expert. A chosen slot may be out
                                   ///< of use (gshard)
-  std::vector<std::uint64_t> counts; ///< [E] n_e: choices before dropping, unused ones included
-  std::vector<routing_detail<Real>> details;
+  std::vector<std::uint64_t> counts;         ///< [E] n_e: choices before dropping, unused ones included
+  std::vector<routing_detail<Real>> details; ///< those asked for; always "beta" in training (quantile)
 
   bool in_use(std::int64_t slot) const { return experts[slot] >= 0 && (used.empty() || used[slot] != 0); }
 };

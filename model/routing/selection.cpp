@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <string>
+#include <utility>
 
 namespace troupe {
 
@@ -72,17 +73,22 @@ std::vector<std::uint64_t> count_choices(std::span<const std::int32_t> experts, 
 }
 
 template <class Real>
-routing<Real> choose_top_k(matrix_view<Real> scores, std::int64_t k, matrix_view<Real> values) {
+routing<Real> with_gates(std::vector<std::int32_t> experts, std::int64_t k, matrix_view<Real> values) {
   routing<Real> out;
-  out.tokens = scores.rows;
+  out.tokens = values.rows;
   out.slots = k;
-  out.experts = top_k(scores, k);
+  out.experts = std::move(experts);
   out.gates.resize(out.experts.size());
   for (std::int64_t t = 0; t < out.tokens; ++t)
     for (std::int64_t j = 0; j < k; ++j)
       out.gates[t * k + j] = values.data[t * values.columns + out.experts[t * k + j]];
-  out.counts = count_choices(out.experts, scores.columns);
+  out.counts = count_choices(out.experts, values.columns);
   return out;
+}
+
+template <class Real>
+routing<Real> choose_top_k(matrix_view<Real> scores, std::int64_t k, matrix_view<Real> values) {
+  return with_gates(top_k(scores, k), k, values);
 }
 
 template <class Real>
@@ -139,6 +145,7 @@ void full_softmax_backward(matrix_view<Real> probabilities, const routing<Real>&
   template std::vector<std::int32_t> top_k(matrix_view<Real>, std::int64_t);                                 \
   template std::vector<std::int32_t> largest(matrix_view<Real>);                                             \
   template void require_sound(const routing<Real>&, std::int64_t);                                           \
+  template routing<Real> with_gates(std::vector<std::int32_t>, std::int64_t, matrix_view<Real>);             \
   template routing<Real> choose_top_k(matrix_view<Real>, std::int64_t, matrix_view<Real>);                   \
   template void renormalise(routing<Real>&);                                                                 \
   template void softmax_over_slots(routing<Real>&);                                                          \

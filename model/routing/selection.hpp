@@ -21,7 +21,11 @@ std::vector<std::int32_t> largest(matrix_view<Real> scores);
 /// n_e: how often each expert occurs among the chosen ones; -1 is skipped.
 std::vector<std::uint64_t> count_choices(std::span<const std::int32_t> experts, std::int64_t expert_count);
 
-/// A routing of top-k choices with their counts; gates are `values` [T, E] at the chosen places.
+/// A routing of these choices [T, k] with their counts; gates are `values` [T, E] at the chosen places.
+template <class Real>
+routing<Real> with_gates(std::vector<std::int32_t> experts, std::int64_t k, matrix_view<Real> values);
+
+/// The same of the top k of `scores`.
 template <class Real>
 routing<Real> choose_top_k(matrix_view<Real> scores, std::int64_t k, matrix_view<Real> values);
 

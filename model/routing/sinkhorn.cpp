@@ -31,15 +31,11 @@ public:
     auto [plan, updates] = balanced_plan(in.logits);
     const matrix_view<double> view{plan.data(), in.logits.rows, in.logits.columns};
     require_finite(view, "sinkhorn's plan");
-    routing<Real> out;
-    out.tokens = view.rows;
-    out.slots = k_;
-    out.experts = top_k(view, k_);
-    out.counts = count_choices(out.experts, view.columns);
-    for (std::int64_t i = 0; i < static_cast<std::int64_t>(out.experts.size()); ++i)
-      out.gates.push_back(in.probabilities.data[i / k_ * view.columns + out.experts[i]]);
-    out.details.push_back({"plan", view.rows, view.columns, {plan.begin(), plan.end()}});
-    out.details.push_back({"iterations", 1, 1, {static_cast<Real>(updates)}});
+    auto out = with_gates(top_k(view, k_), k_, in.probabilities);
+    if (in.details) {
+      out.details.push_back({"plan", view.rows, view.columns, {plan.begin(), plan.end()}});
+      out.details.push_back({"iterations", 1, 1, {static_cast<Real>(updates)}});
+    }
     return gated(in, std::move(out));
   }
 

@@ -55,6 +55,28 @@ TEST_CASE("a permutation of the tokens permutes their experts and gates", "[unit
   }
 }
 
+TEST_CASE("a router tells its details when asked, and its choices do not depend on it", "[unit]") {
+  for (const auto& o : every_router())
+    for (const bool training : {true, false}) {
+      INFO(described(o) << (training ? " in training" : " in evaluation"));
+      router_case<double> c(o, 37, 6);
+      if (!training) c.draws.clear();
+      auto in = c.seen();
+      in.training = training;
+      const auto plain = c.rule->route(in);
+      in.details = true;
+      const auto told = c.rule->route(in);
+      CHECK(told.experts == plain.experts);
+      CHECK(told.gates == plain.gates);
+      CHECK(told.counts == plain.counts);
+      const bool thresholds = o.name == "quantile" && training; // the trunk needs them
+      CHECK(plain.details.size() == (thresholds ? 1 : 0));
+      const bool some = o.name == "noisy_top_k" || o.name == "expert_choice" || o.name == "quantile"
+                        || (o.name == "sinkhorn" && training);
+      CHECK(told.details.empty() == !some);
+    }
+}
+
 TEST_CASE("a token's slots are distinct and counted", "[unit]") {
   for (const auto& o : every_router()) {
     INFO(described(o));
