@@ -53,7 +53,7 @@ void host_core::forward_to_experts(const message& m, outbox& out) {
 // -- plans --------------------------------------------------------------------
 
 /// Buries experts whose successors are proven, marks those that leave with this plan, and bears new ones.
-void host_core::settle_residents(const plan& p, outbox& out) {
+void host_core::settle_residents(const plan& p, const std::vector<owner_id>& here, outbox& out) {
   for (auto i = residents_.begin(); i != residents_.end();) {
     if (i->second.end != never && i->second.end + 2 <= p.step) {
       out.experts.push_back({i->first, false, false});
@@ -62,7 +62,6 @@ void host_core::settle_residents(const plan& p, outbox& out) {
       ++i;
     }
   }
-  const auto here = mine(p);
   for (auto& [owner, time] : residents_) {
     if (std::ranges::binary_search(here, owner))
       time.begin = std::min(time.begin, p.step);
@@ -84,8 +83,9 @@ void host_core::receive(const plan& p, outbox& out) {
   if (auto known = steps_.find(p.step); known != steps_.end()) {
     report_applied(known->second, out);
   } else {
-    settle_residents(p, out);
-    steps_.emplace(p.step, step_book{p, mine(p), {}, {}, {}});
+    auto here = mine(p);
+    settle_residents(p, here, out);
+    steps_.emplace(p.step, step_book{p.step, std::move(here), {}, {}, {}});
   }
   for (auto& [owner, time] : residents_)
     if (time.begin <= p.step) out.send(expert_address(settings_.node, owner), p);
@@ -114,7 +114,7 @@ void host_core::report_applied(const step_book& book, outbox& out) {
   if (book.mine.empty() || book.applied_by.size() < book.mine.size()) return;
   const auto& t = book.times;
   out.send(optimizer_address(),
-           applied{settings_.term, book.permission.step, book.mine, t.forward_us, t.backward_us, t.apply_us});
+           applied{settings_.term, book.step, book.mine, t.forward_us, t.backward_us, t.apply_us});
 }
 
 void host_core::receive(const norm_report& m, outbox& out) {
@@ -126,7 +126,7 @@ void host_core::receive(const norm_report& m, outbox& out) {
 
 void host_core::report_norms(const step_book& book, outbox& out) {
   if (book.norms.size() < book.mine.size()) return;
-  norm_report report{settings_.term, book.permission.step, {}};
+  norm_report report{settings_.term, book.step, {}};
   for (auto& [owner, squared] : book.norms) report.norms.push_back({owner, squared});
   out.send(optimizer_address(), std::move(report));
 }

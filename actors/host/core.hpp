@@ -66,7 +66,7 @@ private:
   };
 
   struct step_book {
-    plan permission;
+    std::uint64_t step = 0;
     std::vector<owner_id> mine; ///< experts of this node under the plan, ascending
     std::set<owner_id> applied_by;
     applied times; ///< sums of the owners' computing times
@@ -77,7 +77,7 @@ private:
 
   owner_id owner_at(std::size_t index) const;
   std::vector<owner_id> mine(const plan& p) const;
-  void settle_residents(const plan& p, outbox& out);
+  void settle_residents(const plan& p, const std::vector<owner_id>& here, outbox& out);
   void forward_to_experts(const message& m, outbox& out);
   void report_applied(const step_book& book, outbox& out);
   void report_norms(const step_book& book, outbox& out);
