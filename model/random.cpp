@@ -25,6 +25,18 @@ double to_unit(std::uint64_t bits) noexcept {
   return static_cast<double>(bits >> 11) * 0x1p-53;
 }
 
+/// out[i] = number first + i, where pair(n) gives numbers 2n and 2n + 1.
+template <class Real, class Pair>
+void fill_by_pairs(std::span<Real> out, std::uint64_t first, Pair pair) noexcept {
+  std::size_t i = 0;
+  if (first % 2 == 1 && !out.empty()) out[i++] = pair(first / 2)[1];
+  for (; i < out.size(); i += 2) {
+    const std::array<Real, 2> both = pair((first + i) / 2);
+    out[i] = both[0];
+    if (i + 1 < out.size()) out[i + 1] = both[1];
+  }
+}
+
 } // namespace
 
 std::array<std::uint32_t, 4> philox_block(std::array<std::uint32_t, 4> counter,
@@ -64,8 +76,12 @@ std::uint32_t philox_stream::word(std::uint64_t index) const noexcept {
 }
 
 std::uint64_t philox_stream::bits(std::uint64_t index) const noexcept {
-  const auto b = block(index / 2);
-  return index % 2 == 0 ? join(b[0], b[1]) : join(b[2], b[3]);
+  return bit_pair(index / 2)[index % 2];
+}
+
+std::array<std::uint64_t, 2> philox_stream::bit_pair(std::uint64_t number) const noexcept {
+  const auto b = block(number);
+  return {join(b[0], b[1]), join(b[2], b[3])};
 }
 
 std::uint64_t philox_stream::below(std::uint64_t index, std::uint64_t bound) const noexcept {
@@ -83,24 +99,36 @@ float philox_stream::uniform<float>(std::uint64_t index) const noexcept {
   return static_cast<float>(word(index) >> 8) * 0x1p-24f;
 }
 
-double philox_stream::normal(std::uint64_t index) const noexcept {
-  const auto b = block(index / 2);
-  const auto u1 = to_unit(join(b[0], b[1])) + 0x1p-53; // (0, 1]
+std::array<double, 2> philox_stream::normal_pair(std::uint64_t number) const noexcept {
+  const auto [first, second] = bit_pair(number);
+  const auto u1 = to_unit(first) + 0x1p-53; // (0, 1]
   const auto radius = std::sqrt(-2 * std::log(u1));
-  const auto angle = 2 * std::numbers::pi * to_unit(join(b[2], b[3]));
-  return radius * (index % 2 == 0 ? std::cos(angle) : std::sin(angle));
+  const auto angle = 2 * std::numbers::pi * to_unit(second);
+  return {radius * std::cos(angle), radius * std::sin(angle)};
+}
+
+double philox_stream::normal(std::uint64_t index) const noexcept {
+  return normal_pair(index / 2)[index % 2];
 }
 
 template <class Real>
 void philox_stream::fill_uniform(std::span<Real> out, std::uint64_t first) const noexcept {
   const Real below_one = std::nextafter(Real{1}, Real{0});
-  for (std::size_t i = 0; i < out.size(); ++i)
-    out[i] = std::min(static_cast<Real>(uniform<double>(first + i)), below_one);
+  const auto number = [below_one](std::uint64_t bits) {
+    return std::min(static_cast<Real>(to_unit(bits)), below_one);
+  };
+  fill_by_pairs(out, first, [&](std::uint64_t n) {
+    const auto [even, odd] = bit_pair(n);
+    return std::array{number(even), number(odd)};
+  });
 }
 
 template <class Real>
 void philox_stream::fill_normal(std::span<Real> out, std::uint64_t first) const noexcept {
-  for (std::size_t i = 0; i < out.size(); ++i) out[i] = static_cast<Real>(normal(first + i));
+  fill_by_pairs(out, first, [&](std::uint64_t n) {
+    const auto [even, odd] = normal_pair(n);
+    return std::array{static_cast<Real>(even), static_cast<Real>(odd)};
+  });
 }
 
 template void philox_stream::fill_uniform(std::span<float>, std::uint64_t) const noexcept;

@@ -41,6 +41,9 @@ public:
   /// 64 uniform bits: half index % 2 of block index / 2.
   std::uint64_t bits(std::uint64_t index) const noexcept;
 
+  /// A whole block: bits(2 · number) and bits(2 · number + 1), at the cost of one of them.
+  std::array<std::uint64_t, 2> bit_pair(std::uint64_t number) const noexcept;
+
   /// Uniform in [0, bound), bound > 0, from 64 bits by multiply and shift: bias below bound / 2^64.
   std::uint64_t below(std::uint64_t index, std::uint64_t bound) const noexcept;
 
@@ -61,6 +64,7 @@ public:
 
 private:
   std::array<std::uint32_t, 4> block(std::uint64_t number) const noexcept;
+  std::array<double, 2> normal_pair(std::uint64_t number) const noexcept;
 
   std::array<std::uint32_t, 2> key_{};
   std::array<std::uint32_t, 2> upper_{};

@@ -4,6 +4,7 @@
 #include "model/random.hpp"
 
 #include <algorithm>
+#include <vector>
 
 namespace troupe {
 
@@ -11,20 +12,26 @@ namespace {
 
 /// Rows [first, first + count) of the one endless sequence of rows.
 data_table clusters(const data_options& options, std::uint64_t seed, std::int64_t first, std::int64_t count) {
-  const auto width = options.gaussian_width;
+  const std::int64_t width = options.gaussian_width;
+  const std::int64_t classes = options.gaussian_classes;
   const philox_stream centre(seed, "data/gaussian/centre");
   const philox_stream noise(seed, "data/gaussian/noise");
   data_table table{tensor::allocate(dtype::f32, {count, width}), tensor::allocate(dtype::i64, {count})};
   auto values = table.inputs.mutable_as<float>();
   auto labels = table.labels.mutable_as<std::int64_t>();
-  for (std::int64_t i = 0; i < count; ++i) {
-    const auto row = first + i;
-    const auto label = row % options.gaussian_classes;
-    labels[static_cast<std::size_t>(i)] = label;
-    for (std::int64_t j = 0; j < width; ++j) {
-      const auto value = centre.normal(static_cast<std::uint64_t>(label * width + j))
-                         + noise.normal(static_cast<std::uint64_t>(row * width + j));
-      values[static_cast<std::size_t>(i * width + j)] = static_cast<float>(value);
+  std::vector<double> middle(static_cast<std::size_t>(width)), offset(middle.size());
+  const auto draw = [width](const philox_stream& from, std::int64_t row, std::vector<double>& to) {
+    from.fill_normal<double>(to, static_cast<std::uint64_t>(row * width));
+  };
+  // Class by class, so that each centre is drawn once and none is kept.
+  for (std::int64_t begin = 0; begin < std::min<std::int64_t>(classes, count); ++begin) {
+    const auto label = (first + begin) % classes;
+    draw(centre, label, middle);
+    for (auto i = begin; i < count; i += classes) {
+      labels[static_cast<std::size_t>(i)] = label;
+      draw(noise, first + i, offset);
+      for (std::size_t j = 0; j < offset.size(); ++j)
+        values[static_cast<std::size_t>(i * width) + j] = static_cast<float>(middle[j] + offset[j]);
     }
   }
   return table;

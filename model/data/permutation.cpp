@@ -3,6 +3,7 @@
 #include "model/random.hpp"
 
 #include <algorithm>
+#include <array>
 #include <numeric>
 
 namespace troupe {
@@ -20,14 +21,20 @@ public:
     __extension__ using wide = unsigned __int128;
     const auto threshold = (0 - bound) % bound; // 2^64 mod bound: so many low halves are rejected
     for (;;) {
-      const auto product = static_cast<wide>(stream_.bits(next_++)) * bound;
+      const auto product = static_cast<wide>(next()) * bound;
       if (static_cast<std::uint64_t>(product) >= threshold) return static_cast<std::uint64_t>(product >> 64);
     }
   }
 
 private:
+  std::uint64_t next() {
+    if (drawn_ % 2 == 0) pair_ = stream_.bit_pair(drawn_ / 2);
+    return pair_[drawn_++ % 2];
+  }
+
   const philox_stream& stream_;
-  std::uint64_t next_ = 0;
+  std::uint64_t drawn_ = 0;
+  std::array<std::uint64_t, 2> pair_{};
 };
 
 } // namespace

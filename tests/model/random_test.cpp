@@ -5,6 +5,7 @@
 #include <catch2/matchers/catch_matchers_floating_point.hpp>
 
 #include <cmath>
+#include <numbers>
 #include <numeric>
 #include <set>
 #include <vector>
@@ -37,6 +38,33 @@ TEST_CASE("words and 64-bit draws are parts of the same blocks, in order", "[uni
   const philox_stream s(9, "parts");
   for (std::uint64_t i = 0; i < 8; ++i)
     CHECK(s.bits(i) == (std::uint64_t{s.word(2 * i)} | (std::uint64_t{s.word(2 * i + 1)} << 32)));
+}
+
+TEST_CASE("numbers filled in are those drawn one by one, from any index on", "[unit]") {
+  const philox_stream s(11, "fill");
+  for (const std::uint64_t first : {std::uint64_t{0}, std::uint64_t{7}, ~std::uint64_t{2}}) // the last one
+                                                                                            // wraps
+    for (const std::size_t count : {0, 1, 2, 5, 1000}) {
+      std::vector<double> u(count), z(count);
+      std::vector<float> u32(count), z32(count);
+      s.fill_uniform<double>(u, first);
+      s.fill_uniform<float>(u32, first);
+      s.fill_normal<double>(z, first);
+      s.fill_normal<float>(z32, first);
+      for (std::size_t i = 0; i < count; ++i) {
+        const auto index = first + i;
+        REQUIRE(u[i] == s.uniform<double>(index));
+        REQUIRE(u[i] == static_cast<double>(s.bits(index) >> 11) / 9007199254740992.0);
+        REQUIRE((u32[i] == static_cast<float>(u[i]) || (u32[i] < 1 && u[i] > 0.9999999)));
+        // Box–Muller as its definition says, each number from its block.
+        const auto even = index / 2 * 2;
+        const auto radius = std::sqrt(-2 * std::log(s.uniform<double>(even) + 0x1p-53));
+        const auto angle = 2 * std::numbers::pi * s.uniform<double>(even + 1);
+        REQUIRE(z[i] == radius * (index == even ? std::cos(angle) : std::sin(angle)));
+        REQUIRE(z[i] == s.normal(index));
+        REQUIRE(z32[i] == static_cast<float>(z[i]));
+      }
+    }
 }
 
 TEST_CASE("uniform numbers have the moments of 0 to 1 and normal ones those of N(0, 1)", "[unit]") {
@@ -82,6 +110,9 @@ TEST_CASE("parameters start in ±1/√fan_in, the same numbers in f32 and f64", 
   std::vector<double> wide(5000);
   init_uniform<float>(single, 25, 1, 2, 3, "w1");
   init_uniform<double>(wide, 25, 1, 2, 3, "w1");
+  const philox_stream drawn(1, "init w1", 2, 0, 0, 3);
+  for (std::size_t i = 0; i < wide.size(); ++i)
+    REQUIRE(wide[i] == 1 / std::sqrt(25.0) * (2 * drawn.uniform<double>(i) - 1));
   double largest = 0;
   for (std::size_t i = 0; i < wide.size(); ++i) {
     REQUIRE(single[i] == static_cast<float>(wide[i]));

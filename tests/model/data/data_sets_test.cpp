@@ -1,6 +1,7 @@
 #include "model/data/data_sets.hpp"
 
 #include "model/checkpoint/safetensors.hpp"
+#include "model/random.hpp"
 #include "tests/support/process.hpp"
 
 #include <catch2/catch_test_macros.hpp>
@@ -48,6 +49,28 @@ TEST_CASE("Gaussian clusters are a function of the seed alone", "[unit]") {
   CHECK(same(rows.inputs, again->read(step_kind::train, 0, 100, 50).inputs));
   CHECK_FALSE(same(rows.inputs, other->read(step_kind::train, 0, 100, 50).inputs));
   CHECK_FALSE(same(rows.inputs, first->read(step_kind::train, 1, 100, 50).inputs));
+}
+
+TEST_CASE("a Gaussian row is its class's centre and noise of its own, drawn by index", "[unit]") {
+  data_options options;
+  options.gaussian_rows = 40;
+  options.gaussian_width = 5;
+  for (const std::int64_t classes : {3, 1, 100}) {
+    options.gaussian_classes = classes;
+    const auto data = make_gaussian(options, 6);
+    const philox_stream centre(6, "data/gaussian/centre"), noise(6, "data/gaussian/noise");
+    for (const auto kind : {step_kind::train, step_kind::evaluate}) {
+      const auto rows = data->read(kind, 0, 0, kind == step_kind::train ? 40 : 10);
+      for (std::size_t i = 0; i < rows.ids.as<std::int64_t>().size(); ++i) {
+        const auto row = rows.ids.as<std::int64_t>()[i] + (kind == step_kind::train ? 0 : 40);
+        REQUIRE(rows.labels.as<std::int64_t>()[i] == row % classes);
+        for (std::int64_t j = 0; j < 5; ++j)
+          REQUIRE(rows.inputs.as<float>()[i * 5 + static_cast<std::size_t>(j)]
+                  == static_cast<float>(centre.normal(static_cast<std::uint64_t>(row % classes * 5 + j))
+                                        + noise.normal(static_cast<std::uint64_t>(row * 5 + j))));
+      }
+    }
+  }
 }
 
 TEST_CASE("test rows of the Gaussian clusters are nearest to the mean of their class", "[unit]") {
