@@ -70,7 +70,7 @@ void show_progress(std::uint64_t done, const options& o, std::uint64_t failures)
 }
 
 /// What to type to see one run again.
-std::string replay(const options& o, int argc, char** argv, std::uint64_t seed) {
+std::string replay(int argc, char** argv, std::uint64_t seed) {
   std::string line = argv[0];
   for (int i = 1; i < argc; ++i) {
     const std::string word = argv[i];
@@ -82,7 +82,6 @@ std::string replay(const options& o, int argc, char** argv, std::uint64_t seed) 
     if (word.starts_with("--seeds=") || word.starts_with("--first-seed=")) continue;
     line += " " + word;
   }
-  (void)o;
   return line + " --seeds 1 --first-seed " + number(seed) + " --trace";
 }
 
@@ -101,7 +100,7 @@ int run(const options& o, int argc, char** argv) {
     if (result.violation) {
       ++failures;
       std::cout << "seed " << seed << " failed at time " << result.at << ": " << *result.violation << "\n  "
-                << to_string(scenario) << "\n  replay: " << replay(o, argc, argv, seed) << std::endl;
+                << to_string(scenario) << "\n  replay: " << replay(argc, argv, seed) << std::endl;
       if (!o.keep_going) break;
     }
     show_progress(done + 1, o, failures);

@@ -89,11 +89,6 @@ void optimizer_core::receive(const placement_change& m, outbox& out) {
   issue(out);
 }
 
-void optimizer_core::stop(outbox& out) {
-  exhausted_ = true;
-  progress(out);
-}
-
 // -- acknowledgements ---------------------------------------------------------
 
 void optimizer_core::receive(const applied& m, outbox& out) {

@@ -49,9 +49,6 @@ public:
   void receive(const replica_report& m, outbox& out);
   void tick(outbox& out);
 
-  /// No new step is planned from here on; the steps under way end as usual.
-  void stop(outbox& out);
-
   /// Steps that ended since the last call, in order.
   std::vector<step_summary> take_summaries();
 
@@ -60,8 +57,6 @@ public:
 
   /// The step after the last planned one: the version of all parameters once `finished`.
   std::uint64_t next_step() const noexcept { return next_step_; }
-
-  std::uint64_t updates_total() const noexcept { return timetable_.updates_total(); }
 
 private:
   struct open_step {

@@ -74,8 +74,7 @@ public:
     flush();
   }
 
-  outbox& out() noexcept { return out_; }
-
+private:
   void flush() {
     while (!out_.messages.empty() || !out_.jobs.empty()) {
       for (auto& letter : std::exchange(out_.messages, {})) place_.office->deliver(std::move(letter));
@@ -83,7 +82,6 @@ public:
     }
   }
 
-private:
   void run(job next) {
     if (next.flops <= place_.inline_flops_max && strand_->idle()) {
       prepare_this_thread(place_);

@@ -104,13 +104,6 @@ std::vector<host_actor> post_office::hosts() const {
   return result;
 }
 
-std::vector<expert_actor> post_office::experts() const {
-  std::shared_lock lock(mutex_);
-  std::vector<expert_actor> result;
-  for (auto& e : experts_) result.push_back(e.second);
-  return result;
-}
-
 template <class Contract, class Handle>
 void post_office::hand_over(const Handle& to, message& body) const {
   if (!to) return;

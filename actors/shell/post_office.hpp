@@ -7,6 +7,7 @@
 #include <map>
 #include <memory>
 #include <shared_mutex>
+#include <vector>
 
 namespace troupe {
 
@@ -36,9 +37,8 @@ public:
 
   void deliver(envelope letter) const;
 
-  /// The same message to all experts of this process, or whoever else is entered under a role.
+  /// The hosts that are entered: of all nodes, where the coordinator lives.
   std::vector<host_actor> hosts() const;
-  std::vector<expert_actor> experts() const;
 
 private:
   template <class Contract, class Handle>

@@ -191,14 +191,6 @@ make_classifier_dense<double>(const classifier_layout&, const optimizer_options&
                               std::span<const double>, std::uint64_t, std::uint16_t);
 
 expected<std::unique_ptr<dense_module>>
-make_classifier_dense(const configuration& config, const model_shape& widths, std::uint16_t stage) {
-  if (stage != 0)
-    return fail(error_code::over_limit,
-                "[dense] stage: got " + std::to_string(stage) + ", limit 0: the classifier has one");
-  return make_classifier_dense(config, widths, extensions{});
-}
-
-expected<std::unique_ptr<dense_module>>
 make_classifier_dense(const configuration& config, const model_shape& widths, const extensions& more) {
   if (config.model.precision == "f32") return dense_of<float>(config, widths, more);
   if (config.model.precision == "f64") return dense_of<double>(config, widths, more);

@@ -30,8 +30,6 @@ make_classifier_dense(const classifier_layout& layout, const optimizer_options& 
                       bias_rule_options bias, std::span<const double> input_mean, std::uint64_t seed,
                       std::uint16_t stage);
 
-expected<std::unique_ptr<dense_module>> make_classifier_dense(const configuration& config,
-                                                              const model_shape& widths, std::uint16_t stage);
 expected<std::unique_ptr<dense_module>>
 make_classifier_dense(const configuration& config, const model_shape& widths, const extensions& more);
 

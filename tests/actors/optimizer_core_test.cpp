@@ -161,14 +161,3 @@ TEST_CASE("a new placement enters with the next plan and is settled when a step 
   REQUIRE(settled.size() == 1);
   CHECK(settled[0].version == 2);
 }
-
-TEST_CASE("after stop no step is planned and those under way end", "[unit]") {
-  optimizer_core core(settings());
-  give(core, placed);
-  outbox out;
-  core.stop(out);
-  CHECK_FALSE(core.finished());
-  CHECK(sent<plan>(finish(core, 0)).empty());
-  finish(core, 1);
-  CHECK(core.finished());
-}

@@ -33,7 +33,7 @@ struct classifier {
 
   classifier(const configuration& c, const model_shape& s) : config(c), widths(s) {
     trunk = make_classifier_trunk(c, s).value();
-    dense = make_classifier_dense(c, s, 0).value();
+    dense = make_classifier_dense(c, s, extensions{}).value();
     for (std::uint16_t e = 0; e < c.model.owners_per_layer(); ++e) {
       experts.push_back(make_mlp_expert(c, s, {0, e, 0}).value());
       sums.push_back(experts.back()->new_sum());
