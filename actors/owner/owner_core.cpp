@@ -155,7 +155,7 @@ void owner_core::complete(step_state& step, outbox& out) {
 // -- moving -------------------------------------------------------------------
 
 void owner_core::hand_over(outbox& out) {
-  if (awaiting_state_ || version_ != leaves_at_ || leaving_state_.present()) return;
+  if (awaiting_state_ || version_ != leaves_at_ || leaving_state_.present() || state_arrived_there_) return;
   leaving_state_ = parameters_.save();
   state_repeat_ = {ticks_, settings_.resend_after + ticks_for(leaving_state_.bytes())};
   send_state(out);
@@ -163,7 +163,7 @@ void owner_core::hand_over(outbox& out) {
 
 void owner_core::tick(outbox& out) {
   ++ticks_;
-  if (leaving_state_.present() && !state_arrived_there_ && state_repeat_.due(ticks_)) send_state(out);
+  if (leaving_state_.present() && state_repeat_.due(ticks_)) send_state(out);
 }
 
 void owner_core::send_state(outbox& out) const {
@@ -192,8 +192,9 @@ void owner_core::receive(const owner_state& s, outbox& out) {
 }
 
 void owner_core::receive(const state_received& s, outbox&) {
-  if (!term_holds(s.term) || s.version != version_) return;
+  if (!term_holds(s.term) || s.version != version_ || !leaving_state_.present()) return;
   state_arrived_there_ = true;
+  leaving_state_ = {};
 }
 
 void owner_core::receive(const state_request& r, outbox& out) {

@@ -257,6 +257,7 @@ TEST_CASE("an expert sends its state to its successor until it has arrived", "[u
   for (int i = 0; i < 8; ++i) f.core.tick(later);
   CHECK(sent<owner_state>(later).size() == 1);
   give(f.core, state_received{term, me, 1, 1});
+  CHECK(give(f.core, state_received{term, me, 1, 1}).empty());
   outbox quiet;
   for (int i = 0; i < 100; ++i) f.core.tick(quiet);
   CHECK(quiet.empty());
@@ -268,7 +269,11 @@ TEST_CASE("the plan under which an expert leaves may come before the one it stil
   give(f.core, three(0));
   for (auto m : {0u, 1u, 2u}) give_and_run(f.core, forward(0, m));
   for (auto m : {0u, 1u}) give_and_run(f.core, backward(0, m));
+  give(f.core, state_received{term, me, 0, 1}); // of an earlier stay: nothing has been sent yet
   CHECK(sent<owner_state>(give_and_run(f.core, backward(0, 2))).size() == 1);
+  outbox later;
+  for (int i = 0; i < 8; ++i) f.core.tick(later);
+  CHECK(sent<owner_state>(later).size() == 1);
 }
 
 TEST_CASE("a moved expert goes on from the state it gets, once", "[unit]") {
