@@ -14,7 +14,7 @@ using node_id = std::uint16_t;
 using replica_id = std::uint16_t;
 
 /// (incarnation, counter) of the current membership. Every message carries it; a message of an older term is
-/// refused. The incarnation is drawn when a run starts, the counter grows by one with each change that drops
+/// refused. The incarnation is drawn when a run starts; the counter stays 1, since no change of members drops
 /// work in flight.
 struct term_id {
   std::uint64_t incarnation = 0;

@@ -8,7 +8,7 @@
 
 namespace troupe {
 
-/// Named sum of one microbatch, e.g. "correct" or "z_loss"; weights are applied by the sender.
+/// Named mean over the rows of one microbatch, e.g. "entropy" or "z". The receiver weights it by the rows.
 struct named_value {
   std::string name;
   double value = 0;
@@ -37,7 +37,9 @@ struct microbatch_report {
   bool operator==(const microbatch_report&) const = default;
 };
 
-/// Microseconds a replica spent in one phase during a step ("route", "pack", "wire", ...).
+/// Microseconds a replica spent in one phase during a step ("route", "pack", "wire", ...), summed over its
+/// microbatches. "wire" is its waiting for answers to its bundles: the experts' computing is part of it, and
+/// in one process (--nodes 0) all there is.
 struct phase_time {
   std::string phase;
   double microseconds = 0;

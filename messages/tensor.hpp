@@ -53,7 +53,8 @@ public:
 
   std::int64_t operator[](std::size_t i) const noexcept { return dims_[i]; }
 
-  /// Product of the dimensions; 1 for a scalar. Validated shapes never overflow (see `checked_bytes`).
+  /// Product of the dimensions; 1 for a scalar. Never overflows for a shape that came over the wire:
+  /// `decode` refuses those of more than `message_bytes_max`.
   std::int64_t elements() const noexcept;
 
   std::span<const std::int64_t> dims() const noexcept { return {dims_.data(), rank_}; }

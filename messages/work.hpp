@@ -100,7 +100,8 @@ struct dense_parameters {
   tensor value;
 };
 
-/// Work that was not done, and why: an old term or a wrong version.
+/// Work that was not done, and why. To whoever sent the work: it came late, or names what is not here. To the
+/// coordinator: any error that ends the run.
 struct refusal {
   work_id id;
   std::string reason;

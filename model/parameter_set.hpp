@@ -32,8 +32,9 @@ public:
 
 /// What an owner owns: parameters and the optimizer's state over them.
 ///
-/// Threading: one owner calls one method at a time, but on changing threads. Only `apply` and `load` change
-/// parameters. Order is part of the contract: the same calls in the same order give the same bits.
+/// Threading: one owner calls one method at a time, but on changing threads; only `save` may run beside calls
+/// that read the parameters (an expert's `forward` and `backward`). Only `apply`, `load` and `set_parameters`
+/// change parameters. Order is part of the contract: the same calls in the same order give the same bits.
 class parameter_set {
 public:
   virtual ~parameter_set() = default;
