@@ -103,10 +103,11 @@ struct wire<refusal>
   static void write(schema::Refusal::Builder to, const refusal& from, encoder&) {
     put_work(to.initId(), from.id);
     to.setReason(text(from.reason));
+    to.setLate(from.late);
   }
 
   static refusal read(schema::Refusal::Reader from, decoder& in) {
-    return {read_work(from.getId()), in.read(from.getReason(), "reason")};
+    return {read_work(from.getId()), in.read(from.getReason(), "reason"), from.getLate()};
   }
 };
 

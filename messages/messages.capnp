@@ -214,6 +214,7 @@ struct DenseParameters {
 struct Refusal {
   id @0 :WorkId;
   reason @1 :Text;
+  late @2 :Bool;  # nobody's fault: what was sent belongs to what is over
 }
 
 # -- reports -------------------------------------------------------------------

@@ -105,6 +105,8 @@ struct dense_parameters {
 struct refusal {
   work_id id;
   std::string reason;
+  bool late = false; ///< nobody's fault: work of an earlier membership, or a repeat of what all have done;
+                     ///< whoever sent it has gone on or will. Otherwise sending again does not help
 };
 
 } // namespace troupe

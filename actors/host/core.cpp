@@ -159,12 +159,13 @@ bool host_core::complete(const work_id& id, const owner_id& owner, const tensor&
 }
 
 void host_core::receive(const dispatch& m, outbox& out) {
-  if (!term_holds(m.id.term)) return out.send(router_address(m.replica), refusal{m.id, "[host] old term"});
+  if (!term_holds(m.id.term))
+    return out.send(router_address(m.replica), refusal{m.id, "[host] old term", true});
   auto book = steps_.find(m.id.step);
   if (book == steps_.end()) {
     const auto newest = steps_.empty() ? 0 : steps_.rbegin()->first;
     if (m.id.step < newest)
-      return out.send(router_address(m.replica), refusal{m.id, "[host] the step is over"});
+      return out.send(router_address(m.replica), refusal{m.id, "[host] the step is over", true});
     const auto same = [&](const dispatch& h) { return h.id == m.id; };
     if (std::ranges::none_of(held_, same)) held_.push_back(m);
     return;
@@ -189,10 +190,11 @@ void host_core::receive(const expert_output& m, outbox& out) {
 }
 
 void host_core::receive(const gradient& m, outbox& out) {
-  if (!term_holds(m.id.term)) return out.send(router_address(m.replica), refusal{m.id, "[host] old term"});
+  if (!term_holds(m.id.term))
+    return out.send(router_address(m.replica), refusal{m.id, "[host] old term", true});
   auto book = steps_.find(m.id.step);
   if (book == steps_.end())
-    return out.send(router_address(m.replica), refusal{m.id, "[host] the step is over"});
+    return out.send(router_address(m.replica), refusal{m.id, "[host] the step is over", true});
   if (backward_.contains(m.id)) return; // a repeat, the answer is on its way
   std::vector<owner_id> owners;
   for (auto& owner : book->second.mine)

@@ -37,6 +37,10 @@ void expert_core::refuse(const work_id& id, const char* reason, outbox& out) {
   out.send(settings().reports_to, refusal{id, reason});
 }
 
+void expert_core::refuse_late(const work_id& id, const char* reason, outbox& out) {
+  out.send(settings().reports_to, refusal{id, reason, true});
+}
+
 double expert_core::flops(std::uint32_t rows) const {
   return static_cast<double>(rows) * module_.flops_per_row();
 }
@@ -44,12 +48,12 @@ double expert_core::flops(std::uint32_t rows) const {
 // -- forward ------------------------------------------------------------------
 
 void expert_core::receive(const expert_forward& m, outbox& out) {
-  if (!term_holds(m.id.term)) return refuse(m.id, "[expert] old term", out);
+  if (!term_holds(m.id.term)) return refuse_late(m.id, "[expert] old term", out);
   if (handed_over(m.id.step)) return refuse(m.id, "[expert] the expert has moved to another node", out);
   auto* step = step_at(m.id.step);
   if (!awaiting_state() && m.id.step < version_) {
     const auto known = step != nullptr && m.id.microbatch < step->micros.size();
-    if (!known) return refuse(m.id, "[expert] wrong version: the step is over and forgotten", out);
+    if (!known) return refuse_late(m.id, "[expert] wrong version: the step is over and forgotten", out);
     return send_output(m.id, step->micros[m.id.microbatch], out);
   }
   if (awaiting_state() || step == nullptr || m.id.step != version_) {
@@ -97,10 +101,10 @@ void expert_core::send_output(const work_id& id, const micro& m, outbox& out) {
 // -- backward -----------------------------------------------------------------
 
 void expert_core::receive(const expert_backward& m, outbox& out) {
-  if (!term_holds(m.id.term)) return refuse(m.id, "[expert] old term", out);
+  if (!term_holds(m.id.term)) return refuse_late(m.id, "[expert] old term", out);
   auto* step = step_at(m.id.step);
   if (step == nullptr || m.id.microbatch >= step->micros.size())
-    return refuse(m.id, "[expert] wrong version: no such work at this expert", out);
+    return refuse_late(m.id, "[expert] wrong version: no such work at this expert", out);
   auto& micro = step->micros[m.id.microbatch];
   const auto repeated = micro.at == progress::backwarding || micro.at == progress::backwarded;
   if (repeated && settings().defects.apply_duplicates && !step->reduced) fold_again(*step, m.id, out);

@@ -70,6 +70,7 @@ private:
   void forward_finished(expert_step& step, std::uint32_t microbatch, outbox& out);
   void send_output(const work_id& id, const micro& m, outbox& out);
   void refuse(const work_id& id, const char* reason, outbox& out);
+  void refuse_late(const work_id& id, const char* reason, outbox& out);
   double flops(std::uint32_t rows) const;
 
   expert_module& module_;

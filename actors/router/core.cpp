@@ -1,7 +1,6 @@
 #include "actors/router/core.hpp"
 
 #include "actors/plan_check.hpp"
-#include "actors/refusals.hpp"
 
 #include <algorithm>
 #include <string>
@@ -375,7 +374,7 @@ void router_core::finish_step(step_state& s, outbox& out) {
 }
 
 void router_core::receive(const refusal& m, outbox& out) {
-  if (!term_holds(m.id.term) || came_late(m.reason)) return;
+  if (!term_holds(m.id.term) || m.late) return;
   if (find(m.id.step, m.id.microbatch) == nullptr || m.id.layer >= trunk_.layers()) return;
   auto& known = steps_.at(m.id.step).refused[m.id];
   if (known.reason != m.reason) known = {m.reason, 0};

@@ -328,11 +328,9 @@ TEST_CASE("refusals of what came late, or of nobody's work, end nothing", "[unit
   give(f.core, parameters(0));
   give_and_run(f.core, f.rows(0, 0));
   const std::string permanent = "[expert] no such microbatch in the plan";
-  for (const auto& m :
-       {refusal{{term, 0, 0, 0}, "[host] old term"}, refusal{{term, 0, 0, 0}, "[host] the step is over"},
-        refusal{{term, 0, 0, 0}, "[expert] wrong version: no such work at this expert"},
-        refusal{{old_term, 0, 0, 0}, permanent}, refusal{{term, 7, 0, 0}, permanent},
-        refusal{{term, 0, 9, 0}, permanent}, refusal{{term, 0, 0, 1}, permanent}})
+  for (const auto& m : {refusal{{term, 0, 0, 0}, permanent, true}, refusal{{old_term, 0, 0, 0}, permanent},
+                        refusal{{term, 7, 0, 0}, permanent}, refusal{{term, 0, 9, 0}, permanent},
+                        refusal{{term, 0, 0, 1}, permanent}})
     for (int i = 0; i < 10; ++i) CHECK(give(f.core, m).empty());
 }
 

@@ -32,6 +32,12 @@ std::vector<M> sent_to(const outbox& out, const address& to) {
   return result;
 }
 
+/// True if the outbox holds one refusal, and it says that the work came late (or that it did not).
+inline bool refuses(const outbox& out, bool late) {
+  const auto lines = sent<refusal>(out);
+  return lines.size() == 1 && lines[0].late == late;
+}
+
 /// Hands a message to a core and returns what it wants done.
 template <class Core>
 outbox give(Core& core, const auto& m) {

@@ -105,7 +105,7 @@ std::vector<dense_parameters> samples() {
 
 template <>
 std::vector<refusal> samples() {
-  return {{work, "[host] old term: got 6, limit 7"}, {{}, std::string("\0\xff", 2)}, {}};
+  return {{work, "[host] old term: got 6, limit 7", true}, {{}, std::string("\0\xff", 2)}, {}};
 }
 
 template <>
@@ -223,7 +223,7 @@ auto fields(const dense_parameters& m) {
   return std::tie(m.term, m.version, m.stage, m.value);
 }
 auto fields(const refusal& m) {
-  return std::tie(m.id, m.reason);
+  return std::tie(m.id, m.reason, m.late);
 }
 auto fields(const placement_change& m) {
   return std::tie(m.term, m.version, m.placement, m.nodes);
