@@ -49,7 +49,8 @@ any_event read_idle(const json& fields) {
 }
 
 any_event read_start(const json& fields) {
-  return start_event{count(fields, "train_steps"), count(fields, "steps_per_epoch")};
+  return start_event{count(fields, "train_steps"), count(fields, "steps_per_epoch"), text(fields, "aux_name"),
+                     number(fields, "aux_at_balance")};
 }
 
 any_event read_step(const json& fields) {

@@ -44,6 +44,8 @@ struct joined_event {
 struct start_event {
   std::uint64_t train_steps = 0;
   std::uint64_t steps_per_epoch = 0;
+  std::string aux_name; ///< the loss that a step's `aux` is
+  double aux_at_balance = 0;
 };
 
 /// One training step has ended. Means over the step; `expert_rows` counts its (token, slot) pairs.

@@ -218,6 +218,9 @@ void run_watcher::print_summary() const {
   if (evaluation_)
     print_text(fmt::format("Test accuracy: {:.4f} ({} rows, loss {:.4f})\n", evaluation_->accuracy,
                            grouped_count(evaluation_->rows), evaluation_->loss));
+  if (training() && step_ && !start_.aux_name.empty())
+    print_text(fmt::format("Balance loss ({}) of the last step: {:.4f}, {:.4g} at balance\n", start_.aux_name,
+                           step_->aux, start_.aux_at_balance));
   const auto& rows = evaluation_ ? evaluation_->expert_rows : step_ ? step_->expert_rows : rows_per_expert();
   if (rows.empty()) return;
   print_text(fmt::format("Load of each expert over {}:\n", evaluation_ ? "the test data" : "the last step"));

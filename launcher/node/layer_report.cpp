@@ -4,6 +4,8 @@
 #include "model/routing/health.hpp"
 #include "model/routing/losses.hpp"
 
+#include <algorithm>
+
 namespace troupe::node {
 
 namespace {
@@ -16,8 +18,7 @@ json losses_of(const std::map<std::string, double>& values, const model_options&
   for (const auto& loss : model.router.losses) {
     const auto value = values.find(loss.name);
     if (value == values.end()) continue;
-    const loss_formula formula{.name = loss.name, .k = model.router.experts_per_token};
-    const auto balanced = value_at_balance(formula, model.experts);
+    const auto balanced = loss_at_balance(loss.name, model);
     auto& entry = losses[loss.name] = {{"value", value->second},
                                        {"at_balance", balanced},
                                        {"coefficient", loss.coefficient},
@@ -30,6 +31,19 @@ json losses_of(const std::map<std::string, double>& values, const model_options&
 }
 
 } // namespace
+
+std::string shown_balance_loss(const router_options& router) {
+  const auto counts = [](const loss_option& l) { return l.name != "z" && l.coefficient > 0; };
+  for (const auto& loss : router.losses)
+    if (loss.name == "switch" && counts(loss)) return loss.name;
+  const auto first = std::ranges::find_if(router.losses, counts);
+  return first == router.losses.end() ? "switch" : first->name;
+}
+
+double loss_at_balance(const std::string& name, const model_options& model) {
+  const loss_formula formula{.name = name, .k = model.router.experts_per_token};
+  return value_at_balance(formula, model.experts);
+}
 
 json layer_reports(const step_record& r, const model_options& model) {
   auto layers = json::array();

@@ -4,9 +4,18 @@
 
 #include <nlohmann/json.hpp>
 
+#include <string>
+
 namespace troupe::node {
 
 struct step_record;
+
+/// The loss that a log line shows as "Aux Loss": `switch` if it has a coefficient, else the first balance
+/// loss that has one; `switch` where there is none.
+std::string shown_balance_loss(const router_options& router);
+
+/// Value of a loss of the model when every expert gets the same.
+double loss_at_balance(const std::string& name, const model_options& model);
 
 /// The health of each layer's routing over one step, by the names of docs/routing.md: an array of objects.
 nlohmann::ordered_json layer_reports(const step_record& r, const model_options& model);

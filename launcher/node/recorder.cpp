@@ -160,14 +160,12 @@ bool recorder::take(const step_summary& summary, double seconds) {
 }
 
 nlohmann::ordered_json recorder::step_event(const step_summary& summary, const step_record& r) const {
-  const auto& router = options_.config.model.router;
-  const auto aux = std::ranges::find_if(router.losses, [](auto& l) { return l.name != "z"; });
   return {{"event", "step"},
           {"step", steps_done_},
           {"of", updates_},
           {"epoch", (steps_done_ - 1) / steps_per_epoch_},
           {"loss", r.loss},
-          {"aux", named(r, aux == router.losses.end() ? "switch" : aux->name)},
+          {"aux", named(r, shown_balance_loss(options_.config.model.router))},
           {"z", named(r, "z")},
           {"lr", summary.permission.learning_rate},
           {"samples_per_second", samples_per_second()},

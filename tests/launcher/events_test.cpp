@@ -44,7 +44,11 @@ TEST_CASE("each event is read with its fields", "[unit]") {
     R"({"event":"evaluation","accuracy":0.875,"rows":10000,"epoch":2})");
   CHECK(evaluation.accuracy == 0.875);
   CHECK(evaluation.rows == 10000);
-  CHECK(read<start_event>(R"({"event":"start","train_steps":5})").train_steps == 5);
+  const auto start = read<start_event>(
+    R"({"event":"start","train_steps":5,"aux_name":"hf","aux_at_balance":2.0})");
+  CHECK(start.train_steps == 5);
+  CHECK(start.aux_name == "hf");
+  CHECK(start.aux_at_balance == 2);
   CHECK(read<digest_event>(R"({"event":"digest","sha256":"ab"})").sha256 == "ab");
   CHECK(read<saved_event>(R"({"event":"saved","directory":"d"})").directory == "d");
   CHECK(read<warning_event>(R"({"event":"warning","text":"w"})").text == "w");

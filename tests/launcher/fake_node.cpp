@@ -144,7 +144,12 @@ int head() {
   if (flags.contains("--listen")) connections = take_nodes(run.at("nodes").get<std::size_t>());
   const bool training = flags.at("--task") == "train";
   const int steps = 469;
-  if (training) emit({{"event", "start"}, {"train_steps", steps}, {"steps_per_epoch", steps}});
+  if (training)
+    emit({{"event", "start"},
+          {"train_steps", steps},
+          {"steps_per_epoch", steps},
+          {"aux_name", "switch"},
+          {"aux_at_balance", 1.0}});
   for (const int step : {1, 50, 100, 200, 250})
     if (training) emit(step_event(step, steps));
   if (behaviour == "warn")

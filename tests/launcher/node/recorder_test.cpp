@@ -1,5 +1,6 @@
 #include "launcher/node/recorder.hpp"
 
+#include "launcher/node/layer_report.hpp"
 #include "tests/support/process.hpp"
 
 #include <catch2/catch_test_macros.hpp>
@@ -42,6 +43,22 @@ TEST_CASE("the rate of a run is of all its training steps, and evaluations take 
   CHECK_THAT(all.samples_per_second_of_run(), WithinRel(2000 / 30.0, 1e-9));
   all.take(training(110, 30), now += 1); // nine before it were left out: neither their rows nor their time
   CHECK_THAT(all.samples_per_second_of_run(), WithinRel(2000 / 30.0, 1e-9));
+}
+
+TEST_CASE("the balance loss that is shown is the one that counts, with its value at balance", "[unit]") {
+  model_options model;
+  model.experts = 8;
+  model.router.experts_per_token = 2;
+  const auto shown = [&](std::vector<loss_option> losses) {
+    model.router.losses = std::move(losses);
+    return shown_balance_loss(model.router);
+  };
+  CHECK(shown({}) == "switch");
+  CHECK(shown({{"variance", 0}, {"z", 0.1}}) == "switch");
+  CHECK(shown({{"variance", 0}, {"z", 0.1}, {"hf", 0.1}, {"switch", 0}}) == "hf");
+  CHECK(shown({{"hf", 0.1}, {"switch", 0.1}}) == "switch");
+  CHECK(loss_at_balance("switch", model) == 1);
+  CHECK(loss_at_balance("hf", model) == 2);
 }
 
 TEST_CASE("progress changes with the steps that are told, and every step is in the metrics", "[unit]") {
