@@ -101,10 +101,12 @@ std::unique_ptr<expert_module> make_expert(const std::string& activation, const 
 
 namespace {
 
-/// A rule that routes as in evaluation, and still has its gradient: sinkhorn with `training` false.
-class untrained : public router<double> {
+/// A rule that tells its details. If not `training` it routes as in evaluation, and still has its gradient:
+/// sinkhorn.
+class detailed : public router<double> {
 public:
-  explicit untrained(std::unique_ptr<router<double>> rule) : rule_(std::move(rule)) {
+  detailed(std::unique_ptr<router<double>> rule, bool training)
+    : rule_(std::move(rule)), training_(training) {
     // nop
   }
 
@@ -112,7 +114,8 @@ public:
 
   routing<double> route(const routing_input<double>& in) const override {
     auto seen = in;
-    seen.training = false;
+    seen.details = true;
+    seen.training = seen.training && training_;
     return rule_->route(seen);
   }
 
@@ -123,6 +126,7 @@ public:
 
 private:
   std::unique_ptr<router<double>> rule_;
+  bool training_;
 };
 
 void set_losses(const options& losses, const router_needs& needs, double floor,
@@ -176,9 +180,8 @@ void layer_model::make_trunk(const layer_settings& settings, const values& in) {
   parts.input_gradient = true;
   parts.shared_expert = shared_;
   parts.shared_gate = in.contains("shared_w");
-  parts.routing_rule = make_rule(settings.router, expert_count_);
-  if (!in_training(settings.router))
-    parts.routing_rule = std::make_unique<untrained>(std::move(parts.routing_rule));
+  parts.routing_rule = std::make_unique<detailed>(make_rule(settings.router, expert_count_),
+                                                  in_training(settings.router));
   needs_ = parts.routing_rule->needs();
   if (needs_.bias == router_needs::bias_rule::quantile)
     throw case_error("router 'quantile' does not go with a layer here: it has no gates");

@@ -17,9 +17,15 @@ using namespace std::chrono_literals;
 namespace {
 
 /// A run that takes long enough to change its membership on the way: letters are held back.
-std::vector<std::string> unhurried(std::vector<std::string> more, const std::string& optimizer = "adam") {
+std::vector<std::string> unhurried(std::vector<std::string> more, const std::string& optimizer = "adam",
+                                   int steps = 200) {
   more.insert(more.end(), {"--optimizer", optimizer, "--message-delay-ms", "4", "--listen", "127.0.0.1:0"});
-  return awkward_run(more, 200);
+  return awkward_run(more, steps);
+}
+
+/// One that does not end by itself.
+std::vector<std::string> endless(const std::vector<std::string>& more) {
+  return unhurried(more, "adam", 100000);
 }
 
 std::string undisturbed_digest(const std::string& optimizer = "adam") {
@@ -172,7 +178,7 @@ TEST_CASE("a node that leaves by Ctrl-C hands its experts over and changes no bi
 }
 
 TEST_CASE("a node elsewhere is let go when the run is interrupted", "[process]") {
-  auto run = process::start(unhurried({"--nodes", "1"}));
+  auto run = process::start(endless({"--nodes", "1"}));
   auto guest = process::start({program("troupe"), "node", "--join", address_of_run(run), "--name", "guest"});
   REQUIRE(run.wait_for_output("Node guest joined", 60s));
   run.send(SIGINT);
@@ -185,7 +191,7 @@ TEST_CASE("a node elsewhere is let go when the run is interrupted", "[process]")
 }
 
 TEST_CASE("a node elsewhere says what to do when the head dies", "[process]") {
-  auto run = process::start(unhurried({}));
+  auto run = process::start(endless({}));
   const auto address = address_of_run(run);
   auto guest = process::start({program("troupe"), "node", "--join", address});
   REQUIRE(run.wait_for_output("Step 10 ", 60s));
@@ -206,7 +212,7 @@ TEST_CASE("a slow node changes nothing but time", "[process]") {
 }
 
 TEST_CASE("the sudden death of a node ends the run with its name", "[process]") {
-  auto run = process::start(unhurried({"--nodes", "2"}));
+  auto run = process::start(endless({"--nodes", "2"}));
   REQUIRE(run.wait_for_output("Step 20 ", 60s));
   const auto all = children_of(run.pid());
   const auto victim = process_of_node(run, "node-2");

@@ -152,8 +152,9 @@ TEST_CASE("learned inputs have LibTorch's gradient through experts and gate", "[
   check_gradients(c, book);
 }
 
-TEST_CASE("bytes count as pixels between 0 and 1, less their mean; the router sees them less each column's",
-          "[unit]") {
+TEST_CASE(
+  "bytes count as pixels between 0 and 1, less their mean, and the router sees them less each column's",
+  "[unit]") {
   const auto config = classifier<double>::default_configuration();
   auto widths = widths_of(70, 4);
   const auto mean = normal_tensor<double>({70}, 3);

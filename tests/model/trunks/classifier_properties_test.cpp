@@ -188,7 +188,8 @@ TEST_CASE("the shared expert adds its output, by its gate if it has one, and cou
     CHECK(parameters[0].value.dims() == shape{21, 13}); // three times 7 hidden numbers
     std::vector<std::int32_t> every(9);
     std::iota(every.begin(), every.end(), 0);
-    const auto own = with.experts[6]->forward({x, index_tensor(every), 0, 9}, false).output.as<double>();
+    const auto output = with.experts[6]->forward({x, index_tensor(every), 0, 9}, false).output;
+    const auto own = output.as<double>();
     std::vector<double> gate(13);
     for (const auto& p : with.dense->parameters())
       if (p.name == "shared.gate") std::ranges::copy(p.value.as<double>(), gate.begin());
