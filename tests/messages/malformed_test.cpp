@@ -254,7 +254,7 @@ TEST_CASE("Lists beyond their limits are refused before they are read", "[unit]"
 TEST_CASE("A text beyond its limit is refused", "[unit]") {
   limits few;
   few.text_bytes_max = 5;
-  CHECK(decode<replica_report>(encode(replica_report{{}, 0, 0, {}, {{"route", 1}}}), few).has_value());
+  CHECK(decode<replica_report>(encode(replica_report{{}, 0, 0, {}, {{"route", 1}}, {}, 0}), few).has_value());
   refuses<replica_report>(valid<replica_report>(), over_limit, "values: got 7, limit 5", few);
   refuses<release>(valid<release>(), over_limit, "reason: got 7, limit 5 (text_bytes_max)", few);
   refuses<refusal>(valid<refusal>(), over_limit, "reason", few);
