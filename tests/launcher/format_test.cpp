@@ -82,7 +82,7 @@ TEST_CASE("the live display fits every width", "[unit]") {
   step.of = 400;
   step.loss = 0.5;
   step.expert_rows = {{1, 2, 3, 4}};
-  const auto wide = live_lines(step, {400, 200}, 65, 120, true);
+  const auto wide = live_lines(step, {400, 200, {}, 0}, 65, 120, true);
   REQUIRE(wide.size() == 2);
   CHECK(wide[0].starts_with(" 25% |██████████ "));
   CHECK(wide[0].find("100/400  epoch 1  loss 0.5000") != std::string::npos);

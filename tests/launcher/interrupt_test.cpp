@@ -52,7 +52,9 @@ TEST_CASE("Ctrl-C ends a run whose output nobody reads", "[process]") {
   std::vector<std::string> command{"sh", "-c", "exec \"$@\" >\"$0\"", pipe};
   std::ranges::copy(with_fake_node({"train", "--nodes", "2", "--log-interval", "50"}),
                     std::back_inserter(command));
-  auto launcher = process::start(command, {.environment = {{"FAKE_HEAD", "wait"}}});
+  process_options options;
+  options.environment = {{"FAKE_HEAD", "wait"}};
+  auto launcher = process::start(command, options);
   const auto children = wait_for_children(launcher, 3);
   REQUIRE(children.size() == 3);
   launcher.send(SIGINT);

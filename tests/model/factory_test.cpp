@@ -100,7 +100,9 @@ TEST_CASE("an addition that fails becomes an error that names it", "[unit]") {
 TEST_CASE("an expert for which there is no memory becomes an error that names it", "[unit]") {
   auto config = gaussian();
   config.model.expert_hidden_size = 1 << 20;
-  const model_shape wide{std::int64_t{1} << 40, 8};
+  model_shape wide;
+  wide.input_width = std::int64_t{1} << 40;
+  wide.output_width = 8;
   const auto made = standard_factory().make_expert(config, wide, {0, 3, 0});
   REQUIRE_FALSE(made.has_value());
   CHECK(made.error().code == error_code::unavailable);
