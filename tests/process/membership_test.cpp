@@ -179,7 +179,10 @@ TEST_CASE("a node that leaves by Ctrl-C hands its experts over and changes no bi
 
 TEST_CASE("a node elsewhere is let go when the run is interrupted", "[process]") {
   auto run = process::start(endless({"--nodes", "1"}));
-  auto guest = process::start({program("troupe"), "node", "--join", address_of_run(run), "--name", "guest"});
+  const auto address = address_of_run(run);
+  REQUIRE(run.wait_for_output("Step 10 ", 60s)); // with its own node: whoever comes first is the one it waits
+                                                 // for
+  auto guest = process::start({program("troupe"), "node", "--join", address, "--name", "guest"});
   REQUIRE(run.wait_for_output("Node guest joined", 60s));
   run.send(SIGINT);
   const auto end = run.wait(10s);
