@@ -1,15 +1,16 @@
 # `cmake --install build/release --prefix DIR`, after which find_package(troupe) gives troupe::messages, troupe::model_base,
-# troupe::cores, and where built troupe::model, troupe::actors and troupe::node (the node program without its main, for
-# programs with parts of their own). Each set brings its own dependencies.
+# troupe::cores, and where built troupe::model, troupe::torch, troupe::actors and troupe::node (the node program without its
+# main, for programs with parts of their own). Each set brings its own dependencies.
 
 include(CMakePackageConfigHelpers)
 set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/troupe)
 
-set(base_set troupe_flags troupe_messages troupe_model_base troupe_model_parts troupe_cores)
+set(base_set troupe_flags troupe_messages troupe_model_base troupe_cores)
 set(model_set troupe_model)
+set(torch_set troupe_torch)
 set(actors_set troupe_actors)
 set(node_set troupe_address troupe_node)
-foreach(set IN ITEMS base model actors node)
+foreach(set IN ITEMS base model torch actors node)
   set(present)
   foreach(target IN LISTS ${set}_set)
     if(TARGET ${target})

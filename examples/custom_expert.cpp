@@ -3,7 +3,7 @@
 //     build/release/bin/troupe train --node-program build/release/bin/example-custom-expert --expert squared
 
 #include "launcher/node/node_main.hpp"
-#include "model/experts/torch_expert.hpp"
+#include "model/torch/torch_expert.hpp"
 
 #include <ATen/ops/linear.h>
 #include <ATen/ops/square.h>
@@ -23,6 +23,6 @@ public:
 
 int main(int argc, char** argv) {
   troupe::extensions mine;
-  mine.experts["squared"] = troupe::make_torch_expert<squared>;
+  troupe::add_torch_expert<squared>(mine, "squared");
   return troupe::node_main(argc, argv, mine);
 }

@@ -6,6 +6,7 @@
 #include "model/data_source.hpp"
 #include "model/expert.hpp"
 #include "model/factory.hpp"
+#include "model/numerics.hpp"
 #include "model/routing/router.hpp"
 
 #include <cstdint>
@@ -37,6 +38,7 @@ struct extensions {
   std::map<std::string, expert_extension> experts; ///< for `--expert NAME`
   std::map<std::string, router_extension> routers; ///< for `--router NAME`
   std::map<std::string, data_extension> data_sets; ///< for `--data NAME`
+  numerics_libraries libraries;                    ///< that these parts compute with
 };
 
 /// Like `validate(config)` and `validate(config, options)`, knowing the names that the program adds.

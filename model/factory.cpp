@@ -1,10 +1,9 @@
 #include "model/factory.hpp"
 
+#include "model/catch_failures.hpp"
 #include "model/data/data_sets.hpp"
 #include "model/experts/mlp_expert.hpp"
 #include "model/extensions.hpp"
-#include "model/run_failure.hpp"
-#include "model/torch_border.hpp"
 #include "model/trunks/classifier_dense.hpp"
 #include "model/trunks/classifier_trunk.hpp"
 
@@ -70,17 +69,17 @@ model_factory standard_factory(const extensions& more) {
   const auto kept = std::make_shared<const extensions>(more);
   model_factory factory;
   factory.make_data = [kept](const configuration& config) {
-    return catch_torch("data set", [&] { return make_data(config, *kept); });
+    return catch_failures("data set", [&] { return make_data(config, *kept); });
   };
   factory.make_trunk = [kept](const configuration& config, const model_shape& shape) {
-    return catch_torch("trunk", [&] { return make_classifier_trunk(config, shape, *kept); });
+    return catch_failures("trunk", [&] { return make_classifier_trunk(config, shape, *kept); });
   };
   factory.make_dense = [kept](const configuration& config, const model_shape& shape, std::uint16_t stage) {
-    return catch_torch("dense part", [&] { return make_dense(config, shape, stage, *kept); });
+    return catch_failures("dense part", [&] { return make_dense(config, shape, stage, *kept); });
   };
   factory.make_expert = [kept](const configuration& config, const model_shape& shape, owner_id owner) {
-    return catch_torch("expert " + std::to_string(owner.expert),
-                       [&] { return make_expert(config, shape, owner, *kept); });
+    return catch_failures("expert " + std::to_string(owner.expert),
+                          [&] { return make_expert(config, shape, owner, *kept); });
   };
   return factory;
 }

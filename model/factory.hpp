@@ -46,16 +46,4 @@ model_factory standard_factory(const extensions& more);
 /// Widths for a configuration (opens the data set).
 expected<model_shape> shape_of(const configuration& config, const data_source& data);
 
-/// Sets the calling thread up for computing: intra-op threads (one number per run), inference mode, denormals
-/// as the main thread has them. Every compute thread calls it once before its first job.
-void prepare_compute_thread(std::uint32_t intra_op_threads);
-
-/// Numerics fingerprint: SHA-256 over a fixed battery of operations run on the calling thread, and the
-/// versions and instruction set behind it in words.
-struct fingerprint {
-  std::string hex;
-  std::string text;
-};
-fingerprint numerics_fingerprint();
-
 } // namespace troupe

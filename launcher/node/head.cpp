@@ -2,11 +2,11 @@
 
 #include "launcher/node/interruption.hpp"
 #include "launcher/node/layer_report.hpp"
+#include "model/catch_failures.hpp"
 #include "model/checkpoint/file.hpp"
 #include "model/checkpoint/model_directory.hpp"
 #include "model/data/batch_geometry.hpp"
 #include "model/message_sizes.hpp"
-#include "model/torch_border.hpp"
 
 #include <caf/io/middleman.hpp>
 
@@ -49,7 +49,7 @@ expected<void> check_run_id(const std::string& id) {
 /// owner.
 template <class F>
 expected<void> with_state_of(owner_id owner, F&& f) {
-  auto ok = catch_torch("module", std::forward<F>(f));
+  auto ok = catch_failures("module", std::forward<F>(f));
   if (!ok) ok.error().text = "[head] state of " + owner_name(owner) + ": " + ok.error().text;
   return ok;
 }
@@ -68,8 +68,8 @@ std::uint32_t head::nodes_expected() const {
 
 /// Whatever a part throws ends the run like any other failure: the actors go home.
 expected<void> head::run() {
-  if (auto ok = catch_torch("head", [this] { return prepare(); }); !ok) return ok;
-  auto result = catch_torch("head", [this] {
+  if (auto ok = catch_failures("head", [this] { return prepare(); }); !ok) return ok;
+  auto result = catch_failures("head", [this] {
     return hire().and_then([this] { return listen(); }).and_then([this] { return follow(); });
   });
   if (interrupted()) result = fail(error_code::unavailable, std::string(release_of_interruption));
@@ -152,7 +152,7 @@ expected<void> head::hire() {
   const auto threads = options_.run.compute_threads > 0 ? options_.run.compute_threads
                        : nodes_expected() == 0          ? cores
                                                         : std::min(cores, options_.run.data_parallel_size);
-  place_ = make_workplace(threads, c.intra_op_threads, options_.run.message_delay_ms_max, 1);
+  place_ = make_workplace(threads, more_.libraries, c.intra_op_threads, options_.run.message_delay_ms_max, 1);
   place_.run_failed = news_.observer().run_failed;
   config_ = std::make_unique<system_config>(threads);
   system_ = std::make_unique<caf::actor_system>(*config_);
@@ -242,7 +242,7 @@ coordinator_settings head::membership() const {
   s.experts = options_.config.model.owners_per_layer();
   s.nodes_expected = nodes_expected();
   if (s.nodes_expected > 0) {
-    const auto f = own_fingerprint();
+    const auto f = own_fingerprint(more_.libraries);
     s.fingerprint = f.hex;
     s.fingerprint_text = f.text;
   }

@@ -2,8 +2,8 @@
 
 #include "launcher/node/interruption.hpp"
 #include "launcher/node/system.hpp"
+#include "model/catch_failures.hpp"
 #include "model/factory.hpp"
-#include "model/torch_border.hpp"
 
 #include <caf/after.hpp>
 #include <caf/scoped_actor.hpp>
@@ -57,9 +57,9 @@ std::string host_name() {
   return result;
 }
 
-join_request request_of(const join_options& options) {
+join_request request_of(const join_options& options, const numerics_libraries& libraries) {
   join_request r;
-  const auto f = own_fingerprint();
+  const auto f = own_fingerprint(libraries);
   r.protocol = protocol_version;
   r.name = options.name;
   r.fingerprint = f.hex;
@@ -140,7 +140,7 @@ expected<void> work(const join_options& options, const extensions& more, event_w
                                "[join] the head did not answer; is the run still going?");
   welcome seat;
   head_directory directory;
-  self->request(*coordinator, answer_deadline, request_of(options))
+  self->request(*coordinator, answer_deadline, request_of(options, more.libraries))
     .receive(
       [&](welcome& w, head_directory& d) {
         seat = std::move(w);
@@ -150,8 +150,8 @@ expected<void> work(const join_options& options, const extensions& more, event_w
       [&](caf::error& e) { given = fail(error_code::mismatch, text_of(e)); });
   if (!given) return tl::unexpected(given.error());
 
-  auto place = make_workplace(options.compute_threads, given->config.intra_op_threads, given->delay_ms_max,
-                              options.slowness);
+  auto place = make_workplace(options.compute_threads, more.libraries, given->config.intra_op_threads,
+                              given->delay_ms_max, options.slowness);
   place.run_failed = [here, term = seat.term](const error& why) {
     caf::anon_send(here, refusal{{term, 0, 0, 0}, why.text});
   };
@@ -184,7 +184,7 @@ expected<void> work(const join_options& options, const extensions& more, event_w
 } // namespace
 
 expected<void> run_node(const join_options& options, const extensions& more, event_writer& events) {
-  return catch_torch("node", [&] { return work(options, more, events); });
+  return catch_failures("node", [&] { return work(options, more, events); });
 }
 
 } // namespace troupe::node

@@ -156,7 +156,7 @@ int node_main(int argc, char** argv, const extensions& more) {
   }
   event_writer events(head->parsed() ? a.for_head.events_fd : a.for_join.events_fd);
   if (fingerprint->parsed()) {
-    const auto f = own_fingerprint();
+    const auto f = own_fingerprint(more.libraries);
     std::printf("%s  %s\n", f.hex.c_str(), f.text.c_str());
     return 0;
   }

@@ -55,20 +55,22 @@ std::string text_of(const caf::error& e) {
   return to_string(e);
 }
 
-fingerprint own_fingerprint() {
+fingerprint own_fingerprint(const numerics_libraries& libraries) {
   fingerprint result;
   std::thread([&] {
-    prepare_compute_thread(1);
-    result = numerics_fingerprint();
+    prepare_compute_thread(libraries, 1);
+    result = numerics_fingerprint(libraries);
   }).join();
   return result;
 }
 
-workplace make_workplace(std::uint32_t compute_threads, std::uint32_t intra_op_threads,
-                         std::uint32_t delay_ms_max, double slowness) {
+workplace make_workplace(std::uint32_t compute_threads, const numerics_libraries& libraries,
+                         std::uint32_t intra_op_threads, std::uint32_t delay_ms_max, double slowness) {
   workplace result;
   result.office = std::make_shared<post_office>(delay_ms_max);
-  result.prepare_thread = [intra_op_threads] { prepare_compute_thread(intra_op_threads); };
+  result.prepare_thread = [libraries, intra_op_threads] {
+    prepare_compute_thread(libraries, intra_op_threads);
+  };
   result.pool = std::make_shared<compute_pool>(compute_threads, result.prepare_thread);
   result.slowness = slowness;
   result.now_us = [] {

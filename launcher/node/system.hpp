@@ -3,7 +3,7 @@
 #include "actors/shell/actors.hpp"
 #include "launcher/address.hpp"
 #include "messages/error.hpp"
-#include "model/factory.hpp"
+#include "model/numerics.hpp"
 
 #include <caf/actor_system.hpp>
 #include <caf/actor_system_config.hpp>
@@ -34,10 +34,10 @@ std::string text_of(const caf::error& e);
 
 /// The numerics fingerprint of this process, run with one intra-op thread on a thread set up for computing,
 /// so that it does not depend on who asks.
-fingerprint own_fingerprint();
+fingerprint own_fingerprint(const numerics_libraries& libraries);
 
 /// Compute pool, post office and thread set-up of this process.
-workplace make_workplace(std::uint32_t compute_threads, std::uint32_t intra_op_threads,
-                         std::uint32_t delay_ms_max, double slowness);
+workplace make_workplace(std::uint32_t compute_threads, const numerics_libraries& libraries,
+                         std::uint32_t intra_op_threads, std::uint32_t delay_ms_max, double slowness);
 
 } // namespace troupe::node

@@ -207,15 +207,24 @@ TEST_CASE("an address that other machines can reach needs consent", "[process]")
 }
 
 TEST_CASE("a machine whose numerics differ is refused with both in words", "[process]") {
-  auto run = process::start(
-    awkward_run({"--nodes", "1", "--message-delay-ms", "5", "--listen", "127.0.0.1:0"}));
+  const words with_torch = {"--node-program", program("example-custom-expert")};
+  words head = {"--expert", "squared", "--nodes", "1", "--message-delay-ms", "5", "--listen", "127.0.0.1:0"};
+  head.insert(head.end(), with_torch.begin(), with_torch.end());
+  auto run = process::start(awkward_run(head));
   const auto address = address_of_run(run);
-  process_options other;
-  other.environment = {{"ATEN_CPU_CAPABILITY", "default"}};
-  const auto refused = troupe_with({"node", "--join", address}, other);
-  require_one_line(refused, 1, "numerics fingerprint");
-  REQUIRE(refused.errors.find("(DEFAULT)") != std::string::npos);
-  REQUIRE(refused.errors.find("use the same build") != std::string::npos);
+  SECTION("LibTorch computes with other instructions") {
+    process_options other;
+    other.environment = {{"ATEN_CPU_CAPABILITY", "default"}};
+    const auto refused = troupe_with({"node", "--join", address, with_torch[0], with_torch[1]}, other);
+    require_one_line(refused, 1, "numerics fingerprint");
+    REQUIRE(refused.errors.find("(DEFAULT)") != std::string::npos);
+    REQUIRE(refused.errors.find("use the same build") != std::string::npos);
+  }
+  SECTION("the program there has none") {
+    const auto refused = troupe_with({"node", "--join", address});
+    require_one_line(refused, 1, "numerics fingerprint");
+    REQUIRE(refused.errors.find(", LibTorch 2.") != std::string::npos);
+  }
   const auto end = run.wait(120s);
   REQUIRE(end);
   REQUIRE(end->success());

@@ -3,8 +3,8 @@
 #include "launcher/node/node_main.hpp"
 #include "model/data_source.hpp"
 #include "model/experts/mlp_expert.hpp"
-#include "model/experts/torch_expert.hpp"
 #include "model/routing/selection.hpp"
+#include "model/torch/torch_expert.hpp"
 
 #include <ATen/ops/matmul.h>
 
@@ -162,8 +162,8 @@ int main(int argc, char** argv) {
   mine.experts["throws"] = make_expert<broken_expert>;
   mine.experts["silent"] = make_expert<silent_expert>;
   mine.experts["stubborn"] = make_expert<stubborn_expert>;
-  mine.experts["skewed"] = make_torch_expert<skewed_expert>;
-  mine.experts["idle"] = make_torch_expert<idle_expert>;
+  add_torch_expert<skewed_expert>(mine, "skewed");
+  add_torch_expert<idle_expert>(mine, "idle");
   mine.experts["large"] = make_large;
   mine.data_sets["throws"] = make_data<0>;
   mine.data_sets["ends"] = make_data<1>; // enough to see what is in it

@@ -1,10 +1,13 @@
 #pragma once
 
+#include "model/catch_failures.hpp"
 #include "model/configuration.hpp"
 #include "model/expert.hpp"
-#include "model/factory.hpp"
+#include "model/extensions.hpp"
 #include "model/kernels/aligned_buffer.hpp"
 #include "model/optimizers/flat_optimizer.hpp"
+#include "model/torch/torch_error.hpp"
+#include "model/torch/torch_numerics.hpp"
 
 #include <ATen/core/Tensor.h>
 
@@ -17,8 +20,8 @@ namespace troupe {
 
 /// An expert of your own, written with LibTorch: declare parameters in the constructor, compute rows in
 /// `compute`; gradients come from autograd, the optimizer step, checkpoints and moves between nodes from
-/// here. (The standard experts have hand-written gradients and are about twice as fast.) The one public
-/// header of the model that needs LibTorch's headers. Example: examples/custom_expert.cpp.
+/// here. (The standard experts have hand-written gradients and are about twice as fast.) Link
+/// `troupe::torch`. Example: examples/custom_expert.cpp.
 ///
 ///     class bilinear : public troupe::torch_expert {
 ///     public:
@@ -90,11 +93,16 @@ private:
   std::unique_ptr<flat_optimizer<double>> optimizer_f64_;
 };
 
-/// A factory for `extensions::experts`.
+/// Adds `Expert` to a program's own parts, for `--expert NAME`, and LibTorch to what it computes with.
 template <class Expert>
-expected<std::unique_ptr<expert_module>> make_torch_expert(const configuration& config,
-                                                           const model_shape& widths, owner_id owner) {
-  return std::make_unique<Expert>(config, widths, owner);
+void add_torch_expert(extensions& to, const std::string& name) {
+  use_torch(to.libraries);
+  to.experts[name] = [](const configuration& config, const model_shape& widths, owner_id owner) {
+    const auto make = [&]() -> std::unique_ptr<expert_module> {
+      return std::make_unique<Expert>(config, widths, owner);
+    };
+    return catch_failures("expert " + std::to_string(owner.expert), make, torch_failure_in_flight);
+  };
 }
 
 } // namespace troupe

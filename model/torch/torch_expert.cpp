@@ -1,9 +1,8 @@
-#include "model/experts/torch_expert.hpp"
+#include "model/torch/torch_expert.hpp"
 
 #include "model/experts/row_reader.hpp"
 #include "model/parameters/init.hpp"
-#include "model/run_failure.hpp"
-#include "model/torch_border.hpp"
+#include "model/torch/torch_error.hpp"
 
 #include <ATen/ops/cat.h>
 #include <ATen/ops/empty.h>
@@ -115,7 +114,7 @@ double torch_expert::flops_per_row() const {
 }
 
 expert_module::forward_result torch_expert::forward(const row_selection& input, bool keep) {
-  return fail_run_on_error(label(), [&] {
+  return fail_run_on_torch_error(label(), [&] {
     c10::InferenceMode plain(false);
     at::AutoGradMode graph(keep);
     auto tape = std::make_unique<tape_state>();
@@ -134,7 +133,7 @@ expert_module::forward_result torch_expert::forward(const row_selection& input, 
 }
 
 tensor torch_expert::backward(expert_tape& tape, const tensor& rows, const tensor& gates, bool input_wanted) {
-  return fail_run_on_error(label(), [&] { // LibTorch's, but of what `compute` did
+  return fail_run_on_torch_error(label(), [&] { // LibTorch's, but of what `compute` did
     c10::InferenceMode plain(false);
     auto& t = static_cast<tape_state&>(tape);
     if (!t.output.defined())

@@ -1,4 +1,4 @@
-#include "model/experts/torch_expert.hpp"
+#include "model/torch/torch_expert.hpp"
 
 #include "model/run_failure.hpp"
 #include "tests/model/experts/expert_fixture.hpp"
