@@ -37,8 +37,8 @@ class Checks(unittest.TestCase):
                                                       "messages/a.hpp": ""}), [])
 
     def test_torch_is_found_through_another_header(self):
-        self.one(layers.check, {"actors/expert/core.cpp": '#include "model/b.hpp"\n',
-                                "model/b.hpp": "#include <ATen/core/Tensor.h>\n"}, "model/b.hpp -> <ATen/core/Tensor.h>")
+        self.one(layers.check, {"actors/expert/core.cpp": '#include "model/torch/b.hpp"\n',
+                                "model/torch/b.hpp": "#include <ATen/core/Tensor.h>\n"}, "model/torch/b.hpp -> <ATen/core/Tensor.h>")
 
     def test_a_core_may_not_know_the_time(self):
         self.one(layers.check, {"actors/expert/core.hpp": "#include <chrono>\n"}, "<chrono>")
