@@ -259,12 +259,14 @@ expected<void> head::listen() {
                 "--listen: cannot open " + at.text() + " (" + to_string(port.error())
                   + "); limit an address of this machine with a free port; port 0 takes any");
   port_ = *port;
+  connections_.emplace(port_);
   events_.write({{"event", "listening"}, {"host", at.host}, {"port", *port}, {"run_id", options_.run_id}});
   return {};
 }
 
-/// Nobody who connects takes a descriptor from here on.
+/// Nobody who connects takes a descriptor from here on, nor does who looks at connections.
 void head::stop_listening() {
+  connections_.reset();
   if (port_ != 0) system_->middleman().unpublish(coordinator_, std::exchange(port_, 0));
   spare_.release();
 }

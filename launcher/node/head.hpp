@@ -1,5 +1,6 @@
 #pragma once
 
+#include "launcher/node/connection_watch.hpp"
 #include "launcher/node/event_writer.hpp"
 #include "launcher/node/news.hpp"
 #include "launcher/node/options.hpp"
@@ -86,6 +87,7 @@ private:
   std::chrono::steady_clock::time_point begin_;
   spare_descriptors spare_{descriptors_to_finish}; ///< for what is written at the end
   std::uint16_t port_ = 0;                         ///< where it listens
+  std::optional<connection_watch> connections_;    ///< of `port_`
 };
 
 } // namespace troupe::node

@@ -1,5 +1,6 @@
 #include "launcher/node/join.hpp"
 
+#include "launcher/node/connection_watch.hpp"
 #include "launcher/node/interruption.hpp"
 #include "launcher/node/system.hpp"
 #include "model/catch_failures.hpp"
@@ -133,6 +134,7 @@ expected<void> work(const join_options& options, const extensions& more, event_w
   caf::actor_system system(config);
   auto coordinator = find_coordinator(system, options.head);
   if (!coordinator) return tl::unexpected(coordinator.error());
+  const connection_watch connections(options.head.port);
   caf::scoped_actor self{system};
   const auto here = caf::actor_cast<caf::actor>(self);
   refusal_watch refusals(system, [here](const std::string& line) { caf::anon_send(here, line); });

@@ -25,6 +25,8 @@ system_config::system_config(std::size_t threads) {
   // CAF takes a connection that is being made for one that has been silent for ever: the next heartbeat ends
   // it. So the interval is also how long a busy head may take to greet who joins it.
   set("caf.middleman.heartbeat-interval", caf::timespan{std::chrono::seconds(5)});
+  // Messages travel whole: a state on a slow line holds heartbeats up. Who vanishes is seen by
+  // `connection_watch`.
   set("caf.middleman.connection-timeout", caf::timespan{std::chrono::seconds(30)});
   set("caf.logger.console.verbosity", "quiet");
   set("caf.logger.file.verbosity", "quiet");
