@@ -42,7 +42,7 @@ struct classifier_tape : trunk_tape {
 
   // backward
   bool gate_gradient_done = false;
-  logit_gradient<Real> gradient;     ///< dL/dz, dL/draw
+  logit_gradient<Real> gradient;     ///< dL/dz, dL/draw; from `loss` on of the losses alone
   std::vector<Real> shared_gradient; ///< [T] dL/d(x·shared.gate)
   std::vector<Real> input_gradient;  ///< [T, width]
 

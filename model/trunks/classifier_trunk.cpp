@@ -14,6 +14,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <iterator>
 #include <utility>
 
 namespace troupe {
@@ -77,7 +78,8 @@ private:
   void drop(tape_type& t) const;
   void fill_slots(tape_type& t) const;
   loss_input<Real> seen_by_losses(const tape_type& t) const;
-  layer_health health(const tape_type& t) const;
+  std::vector<named_value> router_losses(tape_type& t) const;
+  layer_health health(const tape_type& t, std::vector<named_value> losses) const;
   std::vector<std::uint64_t> expert_class(const tape_type& t) const;
   void gate_gradient(tape_type& t) const;
 
@@ -284,7 +286,7 @@ microbatch_report classifier_trunk<Real>::loss(trunk_tape& tape) {
   out.rows = static_cast<std::uint32_t>(t.tokens());
   out.loss = t.task.loss;
   out.correct = t.task.correct;
-  out.layers.push_back(health(t));
+  out.layers.push_back(health(t, router_losses(t)));
   if (!t.context.training && parts_.task == classifier_parts<Real>::task_kind::classify)
     out.expert_class = expert_class(t);
   return out;
@@ -301,19 +303,32 @@ loss_input<Real> classifier_trunk<Real>::seen_by_losses(const tape_type& t) cons
   return in;
 }
 
+/// The losses by name. In training the tape's dL/dz begins with theirs.
 template <class Real>
-layer_health classifier_trunk<Real>::health(const tape_type& t) const {
+std::vector<named_value> classifier_trunk<Real>::router_losses(tape_type& t) const {
+  if (t.context.training) {
+    t.gradient.logits.assign(t.logits.size(), Real(0));
+    t.gradient.noise_logits.assign(t.noise_logits.size(), Real(0));
+  }
+  const auto in = seen_by_losses(t);
+  std::vector<named_value> out;
+  for (const auto& l : parts_.losses) {
+    auto* gradient = t.context.training && l.coefficient != 0 ? &t.gradient : nullptr;
+    const auto value = l.loss->evaluate(in, l.coefficient * t.context.share, gradient);
+    if (!std::isfinite(value)) throw run_failure(not_finite("[router] loss '" + l.name + "'", value));
+    out.push_back({l.name, value});
+  }
+  return out;
+}
+
+template <class Real>
+layer_health classifier_trunk<Real>::health(const tape_type& t, std::vector<named_value> losses) const {
   layer_health out;
   out.expert_rows = t.chosen.counts;
   if (needs_.gate)
     out.values.push_back(
       {"entropy", router_entropy(t.seen.logits, t.seen.probabilities, t.seen.log_partition)});
-  const auto in = seen_by_losses(t);
-  for (const auto& l : parts_.losses) {
-    const auto value = l.loss->evaluate(in, 0, nullptr);
-    if (!std::isfinite(value)) throw run_failure(not_finite("[router] loss '" + l.name + "'", value));
-    out.values.push_back({l.name, value});
-  }
+  std::ranges::move(losses, std::back_inserter(out.values));
   double mass = 0;
   std::uint64_t used = 0;
   std::uint64_t chosen = 0;
@@ -350,8 +365,8 @@ output_gradient classifier_trunk<Real>::backward(trunk_tape& tape, std::uint16_t
   return {tensor::of<Real>({t.tokens(), parts_.output_width}, t.task.gradient), t.gates};
 }
 
-/// dL/dz from the task, through gates and capacity, and from the losses; left to after the experts have their
-/// gradients.
+/// Adds dL/dz from the task, through gates and capacity, to that from the losses; left to after the experts
+/// have their gradients.
 template <class Real>
 void classifier_trunk<Real>::gate_gradient(tape_type& t) const {
   if (std::exchange(t.gate_gradient_done, true)) return;
@@ -370,12 +385,7 @@ void classifier_trunk<Real>::gate_gradient(tape_type& t) const {
   }
   if (!needs_.gate) return;
   if (t.surviving) capacity_backward<Real>(*t.surviving, t.chosen.slots, own);
-  t.gradient.logits.assign(t.logits.size(), Real(0));
-  t.gradient.noise_logits.assign(t.noise_logits.size(), Real(0));
   rule_.backward(t.seen, t.chosen, own, t.gradient);
-  const auto in = seen_by_losses(t);
-  for (const auto& l : parts_.losses)
-    if (l.coefficient != 0) l.loss->evaluate(in, l.coefficient * t.context.share, &t.gradient);
   require_finite<Real>({t.gradient.logits.data(), t.tokens(), parts_.experts}, "gradient of the logit");
   if (needs_.noise_gate)
     require_finite<Real>({t.gradient.noise_logits.data(), t.tokens(), parts_.experts},

@@ -9,6 +9,8 @@
 
 #include <cmath>
 #include <limits>
+#include <numeric>
+#include <vector>
 
 using namespace troupe;
 using namespace troupe::testing;
@@ -20,6 +22,24 @@ const named_value* find(const microbatch_report& report, const std::string& name
     if (v.name == name) return &v;
   return nullptr;
 }
+
+/// Σ z, which also writes down whether each call asked for its gradient.
+class watched_loss : public router_loss<double> {
+public:
+  explicit watched_loss(std::vector<bool>& with_gradient) : with_gradient_(with_gradient) {
+    // nop
+  }
+
+  double evaluate(const loss_input<double>& in, double scale, logit_gradient<double>* out) const override {
+    with_gradient_.push_back(out != nullptr);
+    if (out != nullptr)
+      for (auto& g : out->logits) g += scale;
+    return std::accumulate(in.logits.data, in.logits.data + in.logits.rows * in.logits.columns, 0.0);
+  }
+
+private:
+  std::vector<bool>& with_gradient_;
+};
 
 } // namespace
 
@@ -205,6 +225,27 @@ TEST_CASE("gates, router losses and their gradients that are not finite end the 
     CHECK(e.reason().text
           == "[router] loss 'z': got inf, limit finite; lower the learning rate or clip gradients");
   }
+}
+
+TEST_CASE("a router loss is evaluated once per microbatch, with its gradient where it counts", "[unit]") {
+  const auto b = batch_of(normal_tensor<double>({12, 6}, 1), 3);
+  std::vector<bool> with_gradient;
+  const auto logit_gradients = [&](double coefficient, bool training) {
+    classifier<double> c(classifier<double>::default_configuration(), widths_of(6, 3));
+    auto parts = make_classifier_parts<double>(c.config, c.widths, {}).value();
+    parts.losses.clear();
+    parts.losses.push_back({"sum", coefficient, std::make_unique<watched_loss>(with_gradient)});
+    c.trunk = make_classifier_trunk(std::move(parts));
+    const auto report = c.run({0, 0, 0, training, 0.25}, b);
+    const auto& z = c.last().logits;
+    CHECK(find(report, "sum")->value == Catch::Approx(std::accumulate(z.begin(), z.end(), 0.0)));
+    return c.last().gradient.logits;
+  };
+  const auto task = logit_gradients(0, true);
+  const auto both = logit_gradients(2, true);
+  for (std::size_t i = 0; i < task.size(); ++i) CHECK(both[i] - task[i] == Catch::Approx(0.25 * 2));
+  CHECK(logit_gradients(2, false).empty());
+  CHECK(with_gradient == std::vector{false, true, false});
 }
 
 TEST_CASE("the selection bias follows the counts of the whole step and no optimizer", "[unit]") {
