@@ -1,12 +1,20 @@
 #pragma once
 
 #include "messages/ids.hpp"
+#include "messages/plan.hpp"
 #include "messages/tensor.hpp"
+
+#include <memory>
 
 namespace troupe {
 
 // Messages between a host and the owners beside it. They never cross a process border, so they share memory
 // and cannot get lost.
+
+/// Host → expert: a step's plan, one for all experts of the node. Never null.
+struct expert_plan {
+  std::shared_ptr<const plan> permission;
+};
 
 /// Host → expert: compute the rows `indices[begin, end)` of `rows`, in that order.
 struct expert_forward {

@@ -48,6 +48,8 @@ const char* name_of() {
     return "release";
   else if constexpr (std::is_same_v<M, ready>)
     return "ready";
+  else if constexpr (std::is_same_v<M, expert_plan>)
+    return "plan";
   else if constexpr (std::is_same_v<M, expert_forward>)
     return "expert_forward";
   else if constexpr (std::is_same_v<M, expert_output>)
@@ -82,6 +84,8 @@ std::string details(const M& m) {
                          m.version;
                        }) {
     return " " + to_string(m.owner) + " at " + number(m.version);
+  } else if constexpr (requires { m.permission; }) {
+    return details(*m.permission);
   } else if constexpr (requires { m.step; }) {
     return " " + number(m.step);
   } else if constexpr (requires { m.version; }) {
@@ -95,6 +99,8 @@ template <class M>
 term_id term_of(const M& m) {
   if constexpr (requires { m.id.term; })
     return m.id.term;
+  else if constexpr (requires { m.permission; })
+    return m.permission->term;
   else
     return m.term;
 }

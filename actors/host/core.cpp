@@ -3,6 +3,7 @@
 #include "actors/plan_check.hpp"
 
 #include <algorithm>
+#include <memory>
 #include <utility>
 
 namespace troupe {
@@ -87,8 +88,9 @@ void host_core::receive(const plan& p, outbox& out) {
     settle_residents(p, here, out);
     steps_.emplace(p.step, step_book{p.step, std::move(here), {}, {}, {}});
   }
+  const expert_plan shared{std::make_shared<const plan>(p)};
   for (auto& [owner, time] : residents_)
-    if (time.begin <= p.step) out.send(expert_address(settings_.node, owner), p);
+    if (time.begin <= p.step) out.send(expert_address(settings_.node, owner), shared);
   for (auto& m : std::exchange(held_, {})) receive(m, out);
   for (auto& m : std::exchange(early_states_, {})) receive(m, out);
 }

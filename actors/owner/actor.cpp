@@ -21,7 +21,7 @@ struct expert_state {
 
   expert_actor::behavior_type make_behavior() {
     return {
-      [this](const plan& m) { drive.receive(m); },
+      [this](const expert_plan& m) { drive.receive(m); },
       [this](const commit& m) { drive.receive(m); },
       [this](const expert_forward& m) { drive.receive(m); },
       [this](const expert_backward& m) { drive.receive(m); },

@@ -9,6 +9,10 @@ dense_core::dense_core(owner_settings settings, dense_module& module, replica_id
   // nop
 }
 
+void dense_core::receive(const plan& p, outbox& out) {
+  accept(std::make_shared<const plan>(p), out);
+}
+
 std::unique_ptr<owner_core::step_state> dense_core::new_step(const plan& p) {
   auto result = std::make_unique<dense_step>();
   const auto lanes = p.microbatches.back().lane + 1;
@@ -24,7 +28,7 @@ void dense_core::opened(step_state& step, outbox& out) {
 
 void dense_core::closed(step_state& step, outbox& out) {
   static_cast<dense_step&>(step).gradients.clear();
-  if (step.permission.kind == step_kind::train) published_ = {};
+  if (step.permission->kind == step_kind::train) published_ = {};
   publish(out);
 }
 
@@ -58,11 +62,11 @@ void dense_core::receive(const dense_gradient& m, outbox& out) {
 }
 
 void dense_core::take(dense_step& step, const dense_gradient& m, outbox& out) {
-  if (m.step != step.permission.step || m.lane >= step.arrived.size() || step.arrived[m.lane]) return;
+  if (m.step != step.permission->step || m.lane >= step.arrived.size() || step.arrived[m.lane]) return;
   step.arrived[m.lane] = true;
   step.gradients[m.lane] = m.value;
   if (++step.arrivals < step.arrived.size()) return;
-  if (step.permission.kind == step_kind::evaluate) return complete_without_update(step, out);
+  if (step.permission->kind == step_kind::evaluate) return complete_without_update(step, out);
   reduction_job_ = next_job();
   auto reduce = reduction(step);
   const auto lanes = static_cast<double>(step.gradients.size());

@@ -17,6 +17,7 @@ public:
   /// `replicas`: how many routers get the parameters.
   dense_core(owner_settings settings, dense_module& module, replica_id replicas);
 
+  void receive(const plan& p, outbox& out);
   void receive(const dense_gradient& m, outbox& out);
 
   /// Early gradients that wait for their plan: at most one per lane.

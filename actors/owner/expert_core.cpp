@@ -7,6 +7,10 @@ expert_core::expert_core(owner_settings settings, expert_module& module)
   // nop
 }
 
+void expert_core::receive(const expert_plan& m, outbox& out) {
+  accept(m.permission, out);
+}
+
 std::unique_ptr<owner_core::step_state> expert_core::new_step(const plan& p) {
   auto result = std::make_unique<expert_step>();
   result->micros.resize(p.microbatches.size());
@@ -15,7 +19,7 @@ std::unique_ptr<owner_core::step_state> expert_core::new_step(const plan& p) {
 
 void expert_core::opened(step_state& step, outbox& out) {
   auto& s = static_cast<expert_step&>(step);
-  const auto number = s.permission.step;
+  const auto number = s.permission->step;
   auto first = held_.lower_bound({number, 0});
   while (first != held_.end() && first->first.first == number) {
     start_forward(s, first->second, out);
@@ -88,7 +92,7 @@ void expert_core::start_forward(expert_step& step, const expert_forward& m, outb
 void expert_core::forward_finished(expert_step& step, std::uint32_t microbatch, outbox& out) {
   auto& micro = step.micros[microbatch];
   micro.at = progress::forwarded;
-  const auto& p = step.permission;
+  const auto& p = *step.permission;
   send_output({p.term, p.step, microbatch, settings().owner.layer}, micro, out);
   if (++step.forwarded == step.micros.size() && p.kind == step_kind::evaluate)
     complete_without_update(step, out);
@@ -113,7 +117,7 @@ void expert_core::receive(const expert_backward& m, outbox& out) {
       out.send(settings().reports_to, expert_input_gradient{m.id, settings().owner, micro.input_gradient});
     return;
   }
-  if (micro.at != progress::forwarded || step->permission.kind == step_kind::evaluate)
+  if (micro.at != progress::forwarded || step->permission->kind == step_kind::evaluate)
     return refuse(m.id, "[expert] gradient without its forward pass", out);
   if (m.rows.rows() != micro.bundle_rows || m.gates.rows() != micro.bundle_pairs)
     return refuse(m.id, "[expert] gradient of another shape than its forward pass", out);
@@ -123,7 +127,7 @@ void expert_core::receive(const expert_backward& m, outbox& out) {
 /// The microbatches whose weight gradients can be folded now that `arrived` has its own: in order within
 /// their lane.
 std::vector<std::uint32_t> expert_core::foldable(expert_step& step, std::uint32_t arrived) {
-  const auto& plan = step.permission.microbatches;
+  const auto& plan = step.permission->microbatches;
   if (settings().defects.fold_by_arrival) {
     step.micros[arrived].fold_posted = true;
     return {arrived};
@@ -159,7 +163,7 @@ void expert_core::start_backward(expert_step& step, const expert_backward& m, ou
               const auto begin = now();
               micro.input_gradient = module_.backward(*micro.tape, m.rows, m.gates, m.input_wanted);
               for (auto i : folds) {
-                auto& lane = step.lanes[step.permission.microbatches[i].lane];
+                auto& lane = step.lanes[step.permission->microbatches[i].lane];
                 if (lane == nullptr) lane = module_.new_sum();
                 module_.fold_tape(*lane, *step.micros[i].tape);
                 if (!settings().defects.apply_duplicates) step.micros[i].tape.reset();
@@ -172,7 +176,7 @@ void expert_core::start_backward(expert_step& step, const expert_backward& m, ou
 /// The defect `apply_duplicates`.
 void expert_core::fold_again(expert_step& step, const work_id& id, outbox& out) {
   out.post({next_job(), 0, 0, [this, &step, id] {
-              auto& lane = step.lanes[step.permission.microbatches[id.microbatch].lane];
+              auto& lane = step.lanes[step.permission->microbatches[id.microbatch].lane];
               if (lane != nullptr) module_.fold_tape(*lane, *step.micros[id.microbatch].tape);
             }});
 }
@@ -189,10 +193,10 @@ void expert_core::subclass_finished(std::uint64_t job, outbox& out) {
   auto& micro = step.micros[done.microbatch];
   micro.at = progress::backwarded;
   if (micro.input_wanted)
-    out.send(settings().reports_to,
-             expert_input_gradient{{step.permission.term, done.step, done.microbatch, settings().owner.layer},
-                                   settings().owner,
-                                   micro.input_gradient});
+    out.send(settings().reports_to, expert_input_gradient{{step.permission->term, done.step, done.microbatch,
+                                                           settings().owner.layer},
+                                                          settings().owner,
+                                                          micro.input_gradient});
   if (done.reduces) reduction_finished(step, out);
 }
 

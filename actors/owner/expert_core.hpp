@@ -17,6 +17,7 @@ public:
 
   expert_core(owner_settings settings, expert_module& module);
 
+  void receive(const expert_plan& m, outbox& out);
   void receive(const expert_forward& m, outbox& out);
   void receive(const expert_backward& m, outbox& out);
 

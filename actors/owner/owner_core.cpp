@@ -19,7 +19,8 @@ owner_core::step_state* owner_core::find(std::uint64_t step) {
 
 // -- plans --------------------------------------------------------------------
 
-void owner_core::receive(const plan& p, outbox& out) {
+void owner_core::accept(std::shared_ptr<const plan> permission, outbox& out) {
+  const auto& p = *permission;
   if (!term_holds(p.term)) return;
   const auto expert = !settings_.owner.is_dense();
   if (auto defect = defect_of(p, expert ? settings_.index + std::size_t{1} : 0))
@@ -49,7 +50,7 @@ void owner_core::receive(const plan& p, outbox& out) {
     return;
   }
   auto step = new_step(p);
-  step->permission = p;
+  step->permission = std::move(permission);
   step->lanes.resize(p.microbatches.back().lane + 1);
   steps_.emplace(p.step, std::move(step));
   if (!awaiting_state_ && p.step == version_) open_current(out);
@@ -67,7 +68,7 @@ void owner_core::open_current(outbox& out) {
 
 std::function<void()> owner_core::reduction(step_state& step) {
   step.reduced = true;
-  step.applying = step.permission.clip_norm == 0 || step.permission.clip_local;
+  step.applying = step.permission->clip_norm == 0 || step.permission->clip_local;
   return [this, &step] {
     auto& lanes = step.lanes;
     if (lanes[0] == nullptr) lanes[0] = parameters_.new_sum();
@@ -76,7 +77,7 @@ std::function<void()> owner_core::reduction(step_state& step) {
         parameters_.fold(*lanes[0], *lanes[i]);
         lanes[i].reset();
       }
-    const auto& p = step.permission;
+    const auto& p = *step.permission;
     if (p.clip_norm > 0) step.squared_norm = parameters_.squared_norm(*lanes[0]);
     if (!step.applying) return;
     const auto scale = p.clip_norm > 0 ? std::min(1.0, p.clip_norm / (std::sqrt(step.squared_norm) + 1e-6))
@@ -86,12 +87,12 @@ std::function<void()> owner_core::reduction(step_state& step) {
 }
 
 double owner_core::reduction_flops(const step_state& step) const {
-  const auto folds = static_cast<double>(step.lanes.size() - 1) + (step.permission.clip_norm > 0 ? 1 : 0);
+  const auto folds = static_cast<double>(step.lanes.size() - 1) + (step.permission->clip_norm > 0 ? 1 : 0);
   return parameters_count() * (folds * flops_per_fold + (step.applying ? flops_per_update : 0));
 }
 
 void owner_core::update(step_state& step, double scale) {
-  const auto& p = step.permission;
+  const auto& p = *step.permission;
   const auto begin = now();
   parameters_.apply(*step.lanes[0], {p.learning_rate, scale, p.ordinal});
   step.apply_us = now() - begin;
@@ -104,7 +105,7 @@ void owner_core::reduction_finished(step_state& step, outbox& out) {
   }
   step.awaiting_commit = true;
   out.send(settings_.reports_to,
-           norm_report{settings_.term, step.permission.step, {{settings_.owner, step.squared_norm}}});
+           norm_report{settings_.term, step.permission->step, {{settings_.owner, step.squared_norm}}});
 }
 
 void owner_core::receive(const commit& c, outbox& out) {
@@ -118,7 +119,7 @@ void owner_core::apply(step_state& step, double scale, outbox& out) {
   step.applying = true;
   step.awaiting_commit = false;
   apply_job_ = next_job();
-  out.post({apply_job_, priority_of(step.permission.step, 0xffff), parameters_count() * flops_per_update,
+  out.post({apply_job_, priority_of(step.permission->step, 0xffff), parameters_count() * flops_per_update,
             [this, &step, scale] { update(step, scale); }});
 }
 
@@ -139,9 +140,9 @@ void owner_core::complete(step_state& step, outbox& out) {
   step.done = true;
   step.applying = false;
   step.lanes.clear();
-  version_ = step.permission.step + 1;
+  version_ = step.permission->step + 1;
   out.send(settings_.reports_to, applied{settings_.term,
-                                         step.permission.step,
+                                         step.permission->step,
                                          {settings_.owner},
                                          step.forward_us,
                                          step.backward_us,

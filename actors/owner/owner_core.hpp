@@ -39,7 +39,6 @@ public:
   owner_core(const owner_core&) = delete;
   owner_core& operator=(const owner_core&) = delete;
 
-  void receive(const plan& p, outbox& out);
   void receive(const commit& c, outbox& out);
   void receive(const owner_state& s, outbox& out);
   void receive(const state_received& s, outbox& out);
@@ -61,7 +60,7 @@ public:
 protected:
   /// What every step has; subclasses derive their own from it.
   struct step_state {
-    plan permission;
+    std::shared_ptr<const plan> permission;
     std::vector<std::unique_ptr<gradient_sum>> lanes; ///< null until the first fold
     double squared_norm = 0;
     bool reduced = false; ///< every lane is complete and its reduction posted
@@ -74,6 +73,9 @@ protected:
 
     virtual ~step_state() = default;
   };
+
+  /// A plan has come; kept as long as its step.
+  void accept(std::shared_ptr<const plan> permission, outbox& out);
 
   virtual std::unique_ptr<step_state> new_step(const plan& p) = 0;
 

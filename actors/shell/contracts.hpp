@@ -58,8 +58,8 @@ using dense_contract =
 using dense_actor = dense_contract::handle;
 
 /// One expert. From: the host of its node.
-using expert_contract = takes<plan, commit, expert_forward, expert_backward, owner_state, state_received,
-                              state_request, job_done, tick, retire>;
+using expert_contract = takes<expert_plan, commit, expert_forward, expert_backward, owner_state,
+                              state_received, state_request, job_done, tick, retire>;
 using expert_actor = expert_contract::handle;
 
 /// A node's front door. From: optimizer (plan, commit), routers (bundles), coordinator (states, release), its

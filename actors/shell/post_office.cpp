@@ -1,6 +1,7 @@
 #include "actors/shell/post_office.hpp"
 
 #include "messages/check.hpp"
+#include "messages/encoding.hpp"
 
 #include <caf/actor_registry.hpp>
 #include <caf/disposable.hpp>
@@ -18,9 +19,7 @@ namespace {
 /// Messages that never leave a node are never held back.
 template <class Message>
 constexpr bool is_local =
-  std::is_same_v<
-    Message,
-    expert_forward> || std::is_same_v<Message, expert_backward> || std::is_same_v<Message, expert_output> || std::is_same_v<Message, expert_input_gradient>;
+  one_of<Message, expert_plan, expert_forward, expert_backward, expert_output, expert_input_gradient>;
 
 std::chrono::milliseconds random_delay(std::uint32_t max_ms) {
   thread_local std::minstd_rand numbers{std::random_device{}()};

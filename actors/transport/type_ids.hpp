@@ -41,6 +41,7 @@ CAF_BEGIN_TYPE_ID_BLOCK(troupe, first_custom_type_id)
   CAF_ADD_TYPE_ID(troupe, (troupe::expert_output))
   CAF_ADD_TYPE_ID(troupe, (troupe::expert_backward))
   CAF_ADD_TYPE_ID(troupe, (troupe::expert_input_gradient))
+  CAF_ADD_TYPE_ID(troupe, (troupe::expert_plan))
 
 CAF_END_TYPE_ID_BLOCK(troupe)
 // clang-format on
@@ -49,3 +50,4 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::expert_forward)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::expert_output)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::expert_backward)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::expert_input_gradient)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(troupe::expert_plan)

@@ -5,6 +5,7 @@
 #include <catch2/catch_test_macros.hpp>
 
 #include <memory>
+#include <utility>
 #include <vector>
 
 using namespace troupe;
@@ -59,8 +60,16 @@ word after_one_step(double scale = 1) {
   return updated(initial_state(42, me), gradient, {0.5, scale, 0});
 }
 
-plan three(std::uint64_t step = 0, node_id where = 1) {
+plan plan_of_three(std::uint64_t step, node_id where = 1) {
   return make_plan(step, {0, 0, 1}, {2, where});
+}
+
+expert_plan shared(plan p) {
+  return {std::make_shared<const plan>(std::move(p))};
+}
+
+expert_plan three(std::uint64_t step = 0, node_id where = 1) {
+  return shared(plan_of_three(step, where));
 }
 
 /// Runs the jobs of an outbox.
@@ -139,9 +148,9 @@ TEST_CASE("work of the next step is held until the version is there", "[unit]") 
 
 TEST_CASE("with global clipping an expert reports its norm and waits for the commit", "[unit]") {
   fixture f;
-  auto p = three();
+  auto p = plan_of_three(0);
   p.clip_norm = 1;
-  give(f.core, p);
+  give(f.core, shared(p));
   for (auto m : {0u, 1u, 2u}) give_and_run(f.core, forward(0, m));
   for (auto m : {0u, 1u}) give_and_run(f.core, backward(0, m));
   const auto norms = sent<norm_report>(give_and_run(f.core, backward(0, 2)));
@@ -149,7 +158,7 @@ TEST_CASE("with global clipping an expert reports its norm and waits for the com
   const auto gradient = append(folded(folded(0, 0), 1), folded(0, 2));
   CHECK(norms[0].norms == std::vector<norm_report::entry>{{me, squared_norm_of(gradient)}});
   CHECK(f.core.version() == 0);
-  CHECK(sent<norm_report>(give(f.core, p)).size() == 1); // asked again
+  CHECK(sent<norm_report>(give(f.core, shared(p))).size() == 1); // asked again
   CHECK(give(f.core, commit{old_term, 0, 0.1}).empty());
   give_and_run(f.core, commit{term, 0, 0.25});
   CHECK(f.core.version() == 1);
@@ -167,9 +176,9 @@ TEST_CASE("a job's cost counts its rows, its folds and its update", "[unit]") {
     CAPTURE(clip_norm);
     large_expert module(42, me);
     expert_core core(fixture::settings(true, {}), module);
-    auto p = three();
+    auto p = plan_of_three(0);
     p.clip_norm = clip_norm;
-    give(core, p);
+    give(core, shared(p));
     for (auto m : {0u, 1u, 2u}) {
       const auto out = give(core, forward(0, m));
       REQUIRE(out.jobs.size() == 1);
@@ -196,9 +205,9 @@ TEST_CASE("the time of an update is told, whether it comes with the last gradien
     settings.now_us = [clock = std::make_shared<double>(0)] { return *clock += 1; };
     ledger_expert module(42, me);
     expert_core core(settings, module);
-    auto p = three();
+    auto p = plan_of_three(0);
     p.clip_norm = clip_norm;
-    give(core, p);
+    give(core, shared(p));
     for (auto m : {0u, 1u, 2u}) give_and_run(core, forward(0, m));
     outbox last;
     for (auto m : {0u, 1u, 2u}) last = give_and_run(core, backward(0, m));
@@ -211,9 +220,9 @@ TEST_CASE("the time of an update is told, whether it comes with the last gradien
 
 TEST_CASE("an evaluation ends without an optimizer step and counts as a version", "[unit]") {
   fixture f;
-  auto p = three();
+  auto p = plan_of_three(0);
   p.kind = step_kind::evaluate;
-  give(f.core, p);
+  give(f.core, shared(p));
   for (auto m : {2u, 0u}) give_and_run(f.core, forward(0, m));
   CHECK(sent<applied>(give_and_run(f.core, forward(0, 1))).size() == 1);
   CHECK(f.core.version() == 1);
@@ -320,7 +329,7 @@ TEST_CASE("an expert that has left does not acknowledge a state that is for its 
 TEST_CASE("an expert refuses a plan that does not say where it lives, or what there is to do", "[unit]") {
   fixture f;
   const auto refused = [&](const plan& p, const std::string& why) {
-    const auto out = give(f.core, p);
+    const auto out = give(f.core, shared(p));
     REQUIRE(out.messages.size() == 1);
     const auto lines = sent_to<refusal>(out, coordinator_address());
     REQUIRE(lines.size() == 1);

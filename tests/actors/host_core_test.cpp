@@ -39,7 +39,16 @@ TEST_CASE("a host bears its experts with the first placement, fresh whichever pl
   CHECK(host.experts() == std::vector{e0, e2});
   const auto earlier = give(host, at(0, {1, 2, 1}));
   CHECK(earlier.experts.empty());
-  CHECK(sent_to<plan>(earlier, expert_address(1, e0)).size() == 1); // it is theirs too
+  CHECK(sent_to<expert_plan>(earlier, expert_address(1, e0)).size() == 1); // it is theirs too
+}
+
+TEST_CASE("the experts of a node share one plan", "[unit]") {
+  auto host = make_host();
+  const auto p = at(0, {1, 2, 1});
+  const auto plans = sent<expert_plan>(give(host, p));
+  REQUIRE(plans.size() == 2);
+  CHECK(*plans[0].permission == p);
+  CHECK(plans[0].permission == plans[1].permission);
 }
 
 TEST_CASE("experts of a later placement wait for their state", "[unit]") {
@@ -125,15 +134,15 @@ TEST_CASE("a plan of before an expert moved in is not shown to it", "[unit]") {
   give(host, at(4, {1, 2, 2}));
   give(host, at(5, {1, 2, 1}, 2));
   const auto out = give(host, at(4, {1, 2, 2}));
-  CHECK(sent_to<plan>(out, expert_address(1, e0)).size() == 1);
-  CHECK(sent_to<plan>(out, expert_address(1, e2)).empty());
+  CHECK(sent_to<expert_plan>(out, expert_address(1, e0)).size() == 1);
+  CHECK(sent_to<expert_plan>(out, expert_address(1, e2)).empty());
   CHECK(host.leaving().empty());
 }
 
 TEST_CASE("of two plans under which an expert moves in the earlier may come later", "[unit]") {
   auto host = make_host();
   give(host, at(6, {1, 2, 1}, 2));
-  CHECK(sent_to<plan>(give(host, at(5, {1, 2, 1}, 2)), expert_address(1, e2)).size() == 1);
+  CHECK(sent_to<expert_plan>(give(host, at(5, {1, 2, 1}, 2)), expert_address(1, e2)).size() == 1);
 }
 
 TEST_CASE("a plan two steps behind is dropped", "[unit]") {
