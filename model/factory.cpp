@@ -41,9 +41,10 @@ expected<data_set> make_data(const configuration& config, const extensions& more
 }
 
 expected<std::unique_ptr<expert_module>> make_expert(const configuration& config, const model_shape& shape,
-                                                     owner_id owner, const extensions& more) {
+                                                     owner_id owner, bool unset, const extensions& more) {
   const auto& kind = config.model.expert_kind;
-  if (kind == "mlp") return make_mlp_expert(config, shape, owner);
+  if (kind == "mlp")
+    return unset ? make_unset_mlp_expert(config, shape, owner) : make_mlp_expert(config, shape, owner);
   const auto i = more.experts.find(kind);
   if (i == more.experts.end())
     return fail(error_code::usage, "--expert: got '" + kind + "', limit mlp and what the program adds");
@@ -77,10 +78,14 @@ model_factory standard_factory(const extensions& more) {
   factory.make_dense = [kept](const configuration& config, const model_shape& shape, std::uint16_t stage) {
     return catch_failures("dense part", [&] { return make_dense(config, shape, stage, *kept); });
   };
-  factory.make_expert = [kept](const configuration& config, const model_shape& shape, owner_id owner) {
-    return catch_failures("expert " + std::to_string(owner.expert),
-                          [&] { return make_expert(config, shape, owner, *kept); });
+  const auto expert_maker = [kept](bool unset) {
+    return [kept, unset](const configuration& config, const model_shape& shape, owner_id owner) {
+      return catch_failures("expert " + std::to_string(owner.expert),
+                            [&] { return make_expert(config, shape, owner, unset, *kept); });
+    };
   };
+  factory.make_expert = expert_maker(false);
+  factory.make_unset_expert = expert_maker(true);
   return factory;
 }
 

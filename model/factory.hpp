@@ -33,6 +33,11 @@ struct model_factory {
     make_dense;
   std::function<expected<std::unique_ptr<expert_module>>(const configuration&, const model_shape&, owner_id)>
     make_expert;
+
+  /// Like `make_expert`, for one whose parameters are set or loaded before anything else is asked of it: a
+  /// standard expert's are 0 until then, instead of drawn for nothing. What a program adds is made as always.
+  std::function<expected<std::unique_ptr<expert_module>>(const configuration&, const model_shape&, owner_id)>
+    make_unset_expert;
 };
 
 /// What a program adds to the standard parts: values handed over by `main`, no registries.

@@ -59,7 +59,7 @@ struct host_state {
   }
 
   void bear(const expert_change& change) {
-    auto module = make_expert(change.owner);
+    auto module = make_expert(change.owner, change.fresh);
     if (!module) { // the configuration was checked at join, so this is memory or a damaged installation
       if (place.run_failed) place.run_failed(module.error());
       return;

@@ -39,8 +39,8 @@ struct head_observer {
   std::function<void(const std::map<owner_id, tensor>&)> states_collected;
 };
 
-/// Makes an expert's module in the process that hosts it.
-using expert_maker = std::function<expected<std::unique_ptr<expert_module>>(owner_id)>;
+/// Makes an expert's module in the process that hosts it. Not `fresh`: its state arrives before its work.
+using expert_maker = std::function<expected<std::unique_ptr<expert_module>>(owner_id, bool fresh)>;
 
 router_actor spawn_router(caf::actor_system& system, const workplace& place, router_settings settings,
                           std::unique_ptr<trunk_module> trunk);

@@ -135,7 +135,7 @@ expected<void> head::start_from_model(dense_module& dense, std::map<owner_id, te
   for (auto& [owner, values] : std::exchange(initial_, {})) {
     auto ok = with_state_of(owner, [&]() -> expected<void> {
       if (owner == dense_owner) return dense.set_parameters(values);
-      auto expert = factory_.make_expert(options_.config, shape_, owner);
+      auto expert = factory_.make_unset_expert(options_.config, shape_, owner);
       if (!expert) return tl::unexpected(expert.error());
       if (auto set = (*expert)->set_parameters(values); !set) return set;
       states[owner] = (*expert)->save();
@@ -185,7 +185,9 @@ expected<void> head::hire() {
   office.enter_optimizer(optimizer_);
   if (nodes_expected() == 0) {
     host_settings h{term_, 0, c.model.owners_per_layer(), fresh(), {}};
-    const auto make = [this](owner_id owner) { return factory_.make_expert(options_.config, shape_, owner); };
+    const auto make = [this](owner_id owner, bool fresh) {
+      return (fresh ? factory_.make_expert : factory_.make_unset_expert)(options_.config, shape_, owner);
+    };
     host_ = spawn_host(*system_, place_, h, make, [](const std::string&) {});
     office.enter_host(0, host_);
   }
@@ -334,8 +336,9 @@ expected<std::vector<owner_parameters>> head::parameters_of(const std::map<owner
   };
   for (auto& [owner, state] : states) {
     auto ok = with_state_of(owner, [&] {
-      return owner.is_dense() ? read(owner, state, factory_.make_dense(options_.config, shape_, owner.layer))
-                              : read(owner, state, factory_.make_expert(options_.config, shape_, owner));
+      return owner.is_dense()
+               ? read(owner, state, factory_.make_dense(options_.config, shape_, owner.layer))
+               : read(owner, state, factory_.make_unset_expert(options_.config, shape_, owner));
     });
     if (!ok) return tl::unexpected(ok.error());
   }

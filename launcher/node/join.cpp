@@ -164,8 +164,8 @@ expected<void> work(const join_options& options, const extensions& more, event_w
     office.enter_router(static_cast<replica_id>(r), directory.routers[r]);
   const host_settings settings{
     seat.term, seat.node, given->config.model.owners_per_layer(), given->fresh, {}};
-  const auto make = [&factory, config = given->config, shape = given->shape](owner_id owner) {
-    return factory.make_expert(config, shape, owner);
+  const auto make = [&factory, config = given->config, shape = given->shape](owner_id owner, bool fresh) {
+    return (fresh ? factory.make_expert : factory.make_unset_expert)(config, shape, owner);
   };
   const auto released = [here, term = seat.term](const std::string& reason) {
     caf::anon_send(here, release{term, reason});

@@ -80,6 +80,10 @@ private:
 expected<std::unique_ptr<expert_module>> make_mlp_expert(const configuration& config,
                                                          const model_shape& widths, owner_id owner);
 
+/// The same with parameters that are 0, to be set or loaded.
+expected<std::unique_ptr<expert_module>> make_unset_mlp_expert(const configuration& config,
+                                                               const model_shape& widths, owner_id owner);
+
 /// `save().bytes()` of expert owner number `expert`, without making it.
 std::uint64_t mlp_state_bytes(const configuration& config, const model_shape& widths, std::uint32_t expert);
 

@@ -124,9 +124,10 @@ template expected<void> mlp_expert<double>::set_parameters(std::span<const named
 namespace {
 
 template <class Real>
-std::unique_ptr<expert_module> make(const configuration& config, const mlp_shape& s, owner_id owner) {
+std::unique_ptr<expert_module> make(const configuration& config, const mlp_shape& s, owner_id owner,
+                                    bool unset) {
   auto result = std::make_unique<mlp_expert<Real>>(s, config.optimizer);
-  result->initialise(config.schedule.seed, owner);
+  if (!unset) result->initialise(config.schedule.seed, owner);
   return result;
 }
 
@@ -145,6 +146,21 @@ mlp_shape shape_of_expert(const configuration& config, const model_shape& widths
           config.model.expert_bias};
 }
 
+expected<std::unique_ptr<expert_module>> make(const configuration& config, const model_shape& widths,
+                                              owner_id owner, bool unset) {
+  const auto activation = activation_named(config.model.expert_activation);
+  if (!activation) return tl::unexpected(activation.error());
+  const auto s = shape_of_expert(config, widths, owner.expert, *activation);
+  if (s.in < 1 || s.hidden < 1 || s.out < 1)
+    return fail(error_code::usage, "[expert] widths: got " + std::to_string(s.in) + " to "
+                                     + std::to_string(s.hidden) + " to " + std::to_string(s.out)
+                                     + ", each must be at least 1");
+  if (config.model.precision == "f32") return make<float>(config, s, owner, unset);
+  if (config.model.precision == "f64") return make<double>(config, s, owner, unset);
+  return fail(error_code::usage,
+              "[expert] precision: got '" + config.model.precision + "', known are f32, f64");
+}
+
 } // namespace
 
 std::uint64_t mlp_state_bytes(const configuration& config, const model_shape& widths, std::uint32_t expert) {
@@ -158,17 +174,12 @@ std::uint64_t mlp_state_bytes(const configuration& config, const model_shape& wi
 
 expected<std::unique_ptr<expert_module>> make_mlp_expert(const configuration& config,
                                                          const model_shape& widths, owner_id owner) {
-  const auto activation = activation_named(config.model.expert_activation);
-  if (!activation) return tl::unexpected(activation.error());
-  const auto s = shape_of_expert(config, widths, owner.expert, *activation);
-  if (s.in < 1 || s.hidden < 1 || s.out < 1)
-    return fail(error_code::usage, "[expert] widths: got " + std::to_string(s.in) + " to "
-                                     + std::to_string(s.hidden) + " to " + std::to_string(s.out)
-                                     + ", each must be at least 1");
-  if (config.model.precision == "f32") return make<float>(config, s, owner);
-  if (config.model.precision == "f64") return make<double>(config, s, owner);
-  return fail(error_code::usage,
-              "[expert] precision: got '" + config.model.precision + "', known are f32, f64");
+  return make(config, widths, owner, false);
+}
+
+expected<std::unique_ptr<expert_module>> make_unset_mlp_expert(const configuration& config,
+                                                               const model_shape& widths, owner_id owner) {
+  return make(config, widths, owner, true);
 }
 
 } // namespace troupe

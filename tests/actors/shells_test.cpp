@@ -13,6 +13,7 @@
 #include <future>
 #include <new>
 #include <stdexcept>
+#include <tuple>
 
 using namespace troupe;
 using namespace troupe::test;
@@ -60,10 +61,10 @@ TEST_CASE("a host is released under its own term only", "[unit]") {
 }
 
 TEST_CASE("an expert that cannot be made ends the run, whether it throws or says so", "[unit]") {
-  const auto says = [](owner_id) -> expected<std::unique_ptr<expert_module>> {
+  const auto says = [](owner_id, bool) -> expected<std::unique_ptr<expert_module>> {
     return fail(error_code::unavailable, "no room");
   };
-  const auto throws = [](owner_id) -> expected<std::unique_ptr<expert_module>> {
+  const auto throws = [](owner_id, bool) -> expected<std::unique_ptr<expert_module>> {
     throw std::runtime_error("no such weights");
   };
   for (const auto& [make, text] : {std::pair{expert_maker(says), "no room"},
@@ -73,6 +74,23 @@ TEST_CASE("an expert that cannot be made ends the run, whether it throws or says
     const auto host = spawn_host(system, failing_into(failure), {term, 1, 1, true, {}}, make, {});
     caf::anon_send(host, make_plan(0, {0}, {1}));
     CHECK(failure.wait() == text);
+    caf::anon_send(host, retire{});
+  }
+}
+
+TEST_CASE("experts of the first plan are made fresh, experts of later plans for their state", "[unit]") {
+  for (const auto& [fresh_start, version, made] :
+       {std::tuple{true, 1u, "fresh"}, {true, 2u, "for its state"}, {false, 1u, "for its state"}}) {
+    heard_line failure;
+    caf::actor_system system(configuration_of_caf());
+    const auto make = [](owner_id, bool fresh) -> expected<std::unique_ptr<expert_module>> {
+      return fail(error_code::unavailable, fresh ? "fresh" : "for its state");
+    };
+    const auto host = spawn_host(system, failing_into(failure), {term, 1, 1, fresh_start, {}}, make, {});
+    auto p = make_plan(0, {0}, {1});
+    p.placement_version = version;
+    caf::anon_send(host, p);
+    CHECK(failure.wait() == made);
     caf::anon_send(host, retire{});
   }
 }

@@ -6,6 +6,7 @@
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
 
+#include <algorithm>
 #include <set>
 #include <stdexcept>
 
@@ -58,6 +59,26 @@ TEST_CASE("the standard factory makes all parts of a model", "[unit]") {
     names.insert(item.name);
   CHECK(names == std::set<std::string>{"w1", "b1", "w2", "b2"});
   CHECK(factory.make_dense(config, shape, 1).error().code == error_code::over_limit);
+}
+
+TEST_CASE("an expert made for its state has parameters 0 until it gets them", "[unit]") {
+  auto config = gaussian();
+  const auto factory = standard_factory(additions());
+  const auto shape = shape_of(config, **factory.make_data(config)).value();
+  const auto drawn = factory.make_expert(config, shape, {0, 3, 0}).value();
+  const auto unset = factory.make_unset_expert(config, shape, {0, 3, 0}).value();
+  for (const auto& item : unset->parameters())
+    for (const auto x : item.value.as<float>()) CHECK(x == 0);
+  REQUIRE(unset->load(drawn->save()));
+  const auto expected_values = drawn->parameters();
+  const auto values = unset->parameters();
+  REQUIRE(values.size() == 4);
+  for (std::size_t i = 0; i < values.size(); ++i)
+    CHECK(std::ranges::equal(values[i].value.as<float>(), expected_values[i].value.as<float>()));
+  config.model.expert_kind = "like-mlp"; // made as always
+  CHECK(
+    std::ranges::equal(factory.make_unset_expert(config, shape, {0, 3, 0}).value()->save().as<std::uint8_t>(),
+                       drawn->save().as<std::uint8_t>()));
 }
 
 TEST_CASE("unknown names are refused by the factory too", "[unit]") {
