@@ -160,8 +160,9 @@ loss_formula read_loss(const options& o, std::int64_t tokens) {
   } else if (f.name == "sequence") {
     o.allow({"loss", "k", "score", "sequences"});
     f.score = score_of(o);
-    f.sequences = o.integer("sequences", 1);
-    if (tokens % f.sequences != 0) throw case_error("the sequences do not divide the tokens");
+    const auto sequences = o.integer("sequences", 1);
+    if (tokens % sequences != 0) throw case_error("the sequences do not divide the tokens");
+    f.sequence_length = tokens / sequences;
   } else if (f.name == "hf" || f.name == "nanomoe") {
     o.allow({"loss", "k"});
   } else if (f.name == "tutel_load_importance") {

@@ -57,6 +57,8 @@ void add_losses(CLI::App& command, train_options& options) {
                "weight of the loss that keeps the router's logits small", "0");
   group.texts("--router-loss", chosen.losses, "NAME=COEF",
               "one more loss, such as variance=0.1; may be repeated; =0 only measures it");
+  group.number("--sequence-length", options.config.model.router.sequence_length,
+               "loss sequence: consecutive rows of a microbatch that are one sequence; 0: none");
 }
 
 void add_capacity(CLI::App& command, train_options& options) {

@@ -61,6 +61,7 @@ void visit_fields(auto& v, is<router_options> auto& o) {
   v("capacity_minimum", o.capacity_minimum);
   v("renormalise_after_drop", o.renormalise_after_drop);
   v("losses", o.losses);
+  v("sequence_length", o.sequence_length);
 }
 
 void visit_fields(auto& v, is<model_options> auto& o) {

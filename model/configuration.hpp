@@ -55,6 +55,7 @@ struct router_options {
   std::uint32_t capacity_minimum = 0;
   bool renormalise_after_drop = false;
   std::vector<loss_option> losses = {{"switch", 1e-2}};
+  std::uint32_t sequence_length = 0; ///< loss `sequence`: rows of a microbatch that are one; 0: not given
 
   bool operator==(const router_options&) const = default;
 };

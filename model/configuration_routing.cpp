@@ -106,8 +106,6 @@ void check_loss_goes_with_router(checks& check, const model_options& model, cons
             "it balances the load by itself");
   refuse_if(is(loss.name, {"importance", "load"}) && router != "noisy_top_k",
             "only --router noisy_top_k has the noise that it needs");
-  refuse_if(loss.name == "sequence",
-            "rows of a classifier are no sequences; --router-loss switch balances them");
   refuse_if(is(loss.name, {"variance", "importance", "load", "tutel_load_importance"}) && model.experts < 2,
             "a variance needs 2 experts");
   refuse_if(loss.name == "load" && model.router.experts_per_token >= model.experts,
@@ -120,6 +118,9 @@ void check_losses(checks& check, const model_options& model) {
     check.one_of("--router-loss", loss.name, standard_losses());
     check.require(seen.insert(loss.name).second, "--router-loss", "'" + loss.name + "' twice", "once");
     check.not_negative(flag_of_loss(loss.name), loss.coefficient);
+    check.require(loss.name != "sequence" || model.router.sequence_length > 0, flag_of_loss(loss.name),
+                  text_of(loss.coefficient) + " without --sequence-length", "it with one",
+                  "give --sequence-length N: every N rows of a microbatch are a sequence");
     check_loss_goes_with_router(check, model, loss);
   }
 }
@@ -270,6 +271,21 @@ bool quantile_is_exact(const configuration& config) {
   return whole(smallest) && (schedule.batch_size % schedule.num_microbatches == 0 || whole(smallest + 1));
 }
 
+/// Of sequences that no loss reads, or that no microbatch is long enough for.
+void warn_of_sequences(const configuration& config, std::vector<std::string>& out) {
+  const auto& router = config.model.router;
+  if (router.sequence_length == 0) return;
+  const auto& schedule = config.schedule;
+  const auto length = "--sequence-length " + std::to_string(router.sequence_length);
+  const auto rows = (schedule.batch_size + schedule.num_microbatches - 1) / schedule.num_microbatches;
+  if (std::ranges::find(router.losses, "sequence", &loss_option::name) == router.losses.end())
+    out.push_back(length + " changes nothing without --router-loss sequence=COEF");
+  else if (router.sequence_length > rows)
+    out.push_back(
+      length + " is more than the " + std::to_string(rows)
+      + " rows of a microbatch, each of which is one sequence; choose fewer or a larger --batch-size");
+}
+
 } // namespace
 
 std::vector<std::string> routing_warnings(const configuration& config) {
@@ -292,6 +308,7 @@ std::vector<std::string> routing_warnings(const configuration& config) {
                   + std::to_string(config.schedule.num_microbatches) + " times "
                   + std::to_string(router.experts_per_token) + " with " + std::to_string(config.model.experts)
                   + " experts; choose another --batch-size");
+  warn_of_sequences(config, out);
   if (const router_options plain; router.capacity_policy == "none"
                                   && (router.capacity_factor != plain.capacity_factor
                                       || router.capacity_factor_eval != plain.capacity_factor_eval

@@ -39,10 +39,15 @@ public:
 
 private:
   std::vector<std::int64_t> blocks(std::int64_t tokens) const {
-    if (formula_.name == "sequence")
-      return std::vector<std::int64_t>(static_cast<std::size_t>(formula_.sequences),
-                                       tokens / formula_.sequences);
+    if (formula_.name == "sequence") return sequences(tokens);
     return formula_.rows.empty() ? std::vector<std::int64_t>{tokens} : formula_.rows;
+  }
+
+  std::vector<std::int64_t> sequences(std::int64_t tokens) const {
+    const auto length = formula_.sequence_length;
+    std::vector<std::int64_t> out(static_cast<std::size_t>(tokens / length), length);
+    if (tokens % length != 0) out.push_back(tokens % length);
+    return out;
   }
 
   double block(const loss_input<Real>& in, std::int64_t first, std::int64_t n, double scale,

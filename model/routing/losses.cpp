@@ -26,8 +26,8 @@ expected<void> check(const loss_formula& f, std::int64_t experts) {
   const auto most = f.name == "load" ? experts - 1 : experts;
   if (reads_k(f.name) && (f.k < 1 || f.k > most))
     return refuse("k of loss " + f.name, std::to_string(f.k), "1 to " + std::to_string(most));
-  if (f.name == "sequence" && f.sequences < 1)
-    return refuse("sequences", std::to_string(f.sequences), "1 or more");
+  if (f.name == "sequence" && f.sequence_length < 1)
+    return refuse("rows of a sequence", std::to_string(f.sequence_length), "1 or more");
   if (f.name == "tutel_load_importance" && !(std::isfinite(f.noise) && f.noise > 0))
     return refuse("noise of loss tutel_load_importance", std::to_string(f.noise), "a finite number above 0");
   for (const auto n : f.rows)

@@ -31,7 +31,7 @@ struct loss_formula {
   std::int64_t k = 1;
   router_needs::score_kind score = router_needs::score_kind::softmax; ///< switch, sequence
   std::vector<std::int64_t> rows = {}; ///< switch: consecutive block sizes; empty: one block
-  std::int64_t sequences = 1;          ///< sequence: that many equal consecutive parts
+  std::int64_t sequence_length = 0;    ///< sequence: consecutive rows of each; the last may have fewer
   double noise = 1;                    ///< tutel_load_importance
   double noise_floor = 1e-2;           ///< importance, load
 };

@@ -34,11 +34,11 @@ expected<std::vector<weighted_loss<Real>>> losses_of(const model_options& model,
       return fail(error_code::usage,
                   "[router] loss '" + option.name + "' with router " + model.router.name
                     + ": got a coefficient above 0, limit 0, because the router has no logits");
-    if (option.name == "sequence")
-      return fail(error_code::usage,
-                  "[router] loss 'sequence': got a classifier, limit models with sequences; use switch");
-    const loss_formula formula{
-      .name = option.name, .k = needs.slots, .score = needs.score, .noise_floor = model.router.noise_floor};
+    const loss_formula formula{.name = option.name,
+                               .k = needs.slots,
+                               .score = needs.score,
+                               .sequence_length = model.router.sequence_length,
+                               .noise_floor = model.router.noise_floor};
     if ((option.name == "importance" || option.name == "load") && !needs.noise_gate)
       return fail(error_code::usage, "[router] loss '" + option.name + "': got router " + model.router.name
                                        + ", limit noisy_top_k");

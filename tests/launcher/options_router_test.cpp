@@ -50,6 +50,7 @@ router_options everything_chosen() {
   o.capacity_minimum = 4;
   o.renormalise_after_drop = true;
   o.losses = {{"switch", 0.5}, {"z", 0.25}, {"variance", 0}};
+  o.sequence_length = 16;
   return o;
 }
 
@@ -153,7 +154,9 @@ TEST_CASE("what was chosen stays", "[unit]") {
               "--router-z-loss-coef",
               "0.25",
               "--router-loss",
-              "variance=0"})
+              "variance=0",
+              "--sequence-length",
+              "16"})
         == everything_chosen());
 }
 

@@ -192,8 +192,13 @@ const std::vector<bad_row> bad_rows = {
      c.model.router.name = "noisy_top_k", c.model.router.experts_per_token = 4;
      c.model.router.losses = {{"load", 1}};
    }},
-  {"--router-loss sequence:", "no sequences",
+  {"--router-loss sequence:", "got 0 without --sequence-length",
    [](auto& c, auto&) {
+     c.model.router.losses = {{"sequence", 0}};
+   }},
+  {"--router-loss sequence:", "it balances the load by itself",
+   [](auto& c, auto&) {
+     c.model.router.name = "quantile", c.model.router.sequence_length = 8;
      c.model.router.losses = {{"sequence", 1}};
    }},
   {"--router-loss variance:", "2 experts",

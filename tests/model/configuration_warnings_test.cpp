@@ -108,6 +108,18 @@ TEST_CASE("an option that the router does not read is warned of", "[unit]") {
        o.losses = {{"variance", 0}};
      },
      ""},
+    {"sigmoid_bias", 2, [](auto& o) { o.sequence_length = 8; },
+     "--sequence-length 8 changes nothing without --router-loss sequence=COEF"},
+    {"sigmoid_bias", 2,
+     [](auto& o) {
+       o.sequence_length = 8, o.losses = {{"sequence", 1e-4}};
+     },
+     ""},
+    {"sigmoid_bias", 2,
+     [](auto& o) {
+       o.sequence_length = 65, o.losses = {{"sequence", 1e-4}};
+     },
+     "--sequence-length 65 is more than the 64 rows of a microbatch"},
   };
   for (const auto& each : rows) {
     const auto all = warnings(each.router, each.k, each.changed);

@@ -6,7 +6,11 @@
 #include <catch2/catch_approx.hpp>
 #include <catch2/catch_test_macros.hpp>
 
+#include <algorithm>
 #include <cmath>
+#include <functional>
+#include <numeric>
+#include <vector>
 
 using namespace troupe;
 using namespace troupe::testing;
@@ -20,6 +24,28 @@ std::vector<double> priorities(const routing<double>& r) {
   std::vector<double> out(r.experts.size());
   philox_stream(9, "priority").fill_uniform<double>(out);
   return out;
+}
+
+/// E·Σ_e n_e/(T·k)·mean_t p_te of rows [first, first + rows), written as in the text.
+double balance_within(const router_case<double>& c, std::int64_t k, bool sigmoid, std::int64_t first,
+                      std::int64_t rows) {
+  std::vector<double> count(static_cast<std::size_t>(c.E)), mean(count.size());
+  for (auto t = first; t < first + rows; ++t) {
+    std::vector<double> score;
+    for (std::int64_t e = 0; e < c.E; ++e) {
+      const auto z = c.logits[static_cast<std::size_t>(t * c.E + e)];
+      score.push_back(sigmoid ? 1 / (1 + std::exp(-z)) : std::exp(z));
+    }
+    const auto sum = std::accumulate(score.begin(), score.end(), 0.0);
+    auto sorted = score;
+    std::ranges::sort(sorted, std::greater());
+    for (std::size_t e = 0; e < score.size(); ++e) {
+      count[e] += score[e] >= sorted[static_cast<std::size_t>(k - 1)] ? 1 : 0;
+      mean[e] += score[e] / sum / static_cast<double>(rows);
+    }
+  }
+  return static_cast<double>(c.E) / static_cast<double>(rows * k)
+         * std::inner_product(count.begin(), count.end(), mean.begin(), 0.0);
 }
 
 } // namespace
@@ -115,6 +141,28 @@ TEST_CASE("health is that of the formulas", "[unit]") {
   CHECK(health_of(std::vector<std::uint64_t>(3)).dead_experts == 3);
 }
 
+TEST_CASE("sequences count by their rows, the shorter last one too", "[unit]") {
+  for (const auto sigmoid : {false, true}) {
+    INFO((sigmoid ? "sigmoid" : "softmax"));
+    router_options o;
+    o.name = sigmoid ? "sigmoid_bias" : "softmax";
+    router_case<double> c(o, 10, 5);
+    const auto loss = [&](std::int64_t length) {
+      const loss_formula f{.name = "sequence", .k = 2, .score = c.needs.score, .sequence_length = length};
+      return make_loss<double>(f, c.E).value()->evaluate(c.seen_by_losses(), 0, nullptr);
+    };
+    const auto within = [&](std::int64_t first, std::int64_t rows) {
+      return balance_within(c, 2, sigmoid, first, rows);
+    };
+    CHECK(loss(5) == Catch::Approx((within(0, 5) + within(5, 5)) / 2));
+    CHECK(loss(4) == Catch::Approx(0.4 * within(0, 4) + 0.4 * within(4, 4) + 0.2 * within(8, 2)));
+    CHECK(loss(10) == Catch::Approx(within(0, 10)));
+    CHECK(loss(99) == Catch::Approx(within(0, 10)));
+  }
+  CHECK(make_loss<double>({.name = "sequence", .k = 2}, 4).error().text
+        == "[loss] rows of a sequence: got 0, limit 1 or more");
+}
+
 TEST_CASE("losses at perfect balance have the value they are logged with", "[unit]") {
   // Token t prefers experts t and t+1 (mod 4): counts and mean probabilities are even.
   std::vector<double> z;
@@ -124,7 +172,7 @@ TEST_CASE("losses at perfect balance have the value they are logged with", "[uni
   const loss_input<double> in{{z.data(), 8, 4}, scores.view(4), scores.log_partition, {}, {}, {}, 0};
   for (const auto* name : {"switch", "first_choice", "hf", "variance", "nanomoe", "sequence"}) {
     INFO(name);
-    const loss_formula f{.name = name, .k = 2};
+    const loss_formula f{.name = name, .k = 2, .sequence_length = 4};
     CHECK(make_loss<double>(f, 4).value()->evaluate(in, 0, nullptr)
           == Catch::Approx(value_at_balance(f, 4)).margin(1e-15));
   }

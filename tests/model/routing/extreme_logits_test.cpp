@@ -98,7 +98,7 @@ void check_losses(router_case<Real>& c, const routing<Real>& r, const std::strin
     if (name == "load" && c.needs.slots == E) continue;
     INFO(where << " with loss " << name);
     loss_formula f{.name = name, .k = c.needs.slots, .score = c.needs.score};
-    if (name == "sequence") f.sequences = 4;
+    if (name == "sequence") f.sequence_length = T / 4;
     const auto loss = make_loss<Real>(f, E).value();
     const auto failure = failure_of([&] {
       const auto value = loss->evaluate(c.seen_by_losses(), 0, nullptr);

@@ -43,7 +43,7 @@ const std::vector<std::string> loss_names = {"switch",     "first_choice", "hf",
 
 loss_formula formula_of(const std::string& name, const router_needs& needs, std::int64_t tokens) {
   loss_formula f{.name = name, .k = needs.slots, .score = needs.score};
-  if (name == "sequence") f.sequences = 3;
+  if (name == "sequence") f.sequence_length = 4; // and a shorter one at the end
   if (name == "switch") f.rows = {tokens / 3, tokens - tokens / 3};
   return f;
 }

@@ -21,7 +21,8 @@ std::vector<loss_option> all_losses(const router_options& o) {
   if (o.name == "hash" || o.name == "task") return out;
   out.push_back({"z", 0.03});
   if (o.name == "sinkhorn" || o.name == "expert_choice" || o.name == "quantile") return out;
-  for (const auto* name : {"switch", "first_choice", "hf", "variance", "nanomoe", "tutel_load_importance"})
+  for (const auto* name :
+       {"switch", "first_choice", "hf", "sequence", "variance", "nanomoe", "tutel_load_importance"})
     out.push_back({name, 0.05 + 0.01 * static_cast<double>(out.size())});
   if (o.name == "noisy_top_k") {
     out.push_back({"importance", 0.2});
@@ -35,6 +36,7 @@ configuration layer_of(const router_options& o) {
   config.model.experts = 6;
   config.model.router = o;
   config.model.router.losses = all_losses(o);
+  config.model.router.sequence_length = 4;
   config.model.shared_experts = 2;
   config.model.shared_expert_gate = true;
   return config;
