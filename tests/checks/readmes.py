@@ -1,4 +1,4 @@
-"""Every source folder opens with a README.md of at most 60 lines."""
+"""Every folder that holds a file opens with a README.md of at most 60 lines. Hidden folders need none."""
 
 import os
 
@@ -9,14 +9,15 @@ LINES_MAX = 60
 
 def check(root):
     problems = []
-    for folder in tree.SOURCE_FOLDERS:
-        if not os.path.isfile(os.path.join(root, folder, "README.md")):
-            problems.append(f"{folder}/README.md is missing")
-    for path in tree.files(root):
-        if path.endswith("/README.md"):
-            lines = tree.text(root, path).count("\n")
-            if lines > LINES_MAX:
-                problems.append(f"{path}: {lines} lines, limit {LINES_MAX}")
+    paths = set(tree.files(root))
+    for folder in sorted({os.path.dirname(path) for path in paths}):
+        readme = os.path.join(folder, "README.md")
+        if readme in paths:
+            lines = tree.text(root, readme).count("\n")
+            if folder and lines > LINES_MAX:
+                problems.append(f"{readme}: {lines} lines, limit {LINES_MAX}")
+        elif folder and not folder.startswith("."):
+            problems.append(f"{readme} is missing")
     return problems, []
 
 

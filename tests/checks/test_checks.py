@@ -74,11 +74,11 @@ class Checks(unittest.TestCase):
         self.assertEqual(self.problems(names.check, {"README.md": "build/work/x, $HOME/work/y, /usr/share/x\n"}), [])
 
     def test_a_missing_readme_and_a_long_one_are_found(self):
-        files = {folder + "/README.md": "x\n" for folder in readmes.tree.SOURCE_FOLDERS}
+        files = {"actors/README.md": "x\n" * 60, "model/data/README.md": "x\n", "model/data/a.cpp": "", ".ci/run": "",
+                 "README.md": "x\n" * 61}
         self.assertEqual(self.problems(readmes.check, files), [])
-        self.one(readmes.check, files | {"model/README.md": "x\n" * 61}, "61 lines")
-        del files["model/README.md"]
-        self.one(readmes.check, files, "model/README.md is missing")
+        self.one(readmes.check, files | {"actors/README.md": "x\n" * 61}, "actors/README.md: 61 lines")
+        self.one(readmes.check, files | {"model/data/b/c.sh": ""}, "model/data/b/README.md is missing")
 
     def test_a_forgotten_source_is_found(self):
         files = {"model/CMakeLists.txt": "troupe_library(model SOURCES a.cpp data/b.cpp)\n", "model/a.cpp": "",

@@ -5,8 +5,6 @@ import pathlib
 import subprocess
 import sys
 
-SOURCE_FOLDERS = ("messages", "model", "actors", "simulation", "launcher", "conformance", "examples", "bench", "tests")
-
 
 def files(root):
     """Paths relative to root of all files that are, or could be, committed."""
@@ -17,7 +15,7 @@ def files(root):
     else:  # an unpacked archive
         found = {os.path.relpath(os.path.join(folder, name), root)
                  for folder, _, names in os.walk(root) for name in names}
-        found = {path for path in found if not path.startswith(("build/", ".git/"))}
+        found = {path for path in found if not path.startswith(("build/", ".git/")) and "__pycache__/" not in path}
     return sorted(path for path in found if os.path.isfile(os.path.join(root, path)))
 
 
