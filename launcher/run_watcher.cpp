@@ -110,6 +110,7 @@ void run_watcher::see(child&, const warning_event& event) {
 
 void run_watcher::see(child& from, const error_event& event) {
   reported_.insert(&from);
+  if (event.code == error_code::run_failed) return; // the head says it, too, and better
   if (is_idle(from)) return complain(from.name() + ": " + event.text + "; the run goes on without it");
   fail_run(from, error{event.code, is_head(from) ? event.text : from.name() + ": " + event.text},
            weight::reported);

@@ -102,10 +102,14 @@ struct wire<release>
   static void write(schema::Release::Builder to, const release& from, encoder&) {
     put_term(to.initTerm(), from.term);
     to.setReason(text(from.reason));
+    to.setHow(static_cast<schema::Parting>(from.how));
   }
 
   static release read(schema::Release::Reader from, decoder& in) {
-    return {read_term(from.getTerm()), in.read(from.getReason(), "reason")};
+    const auto how = from.getHow();
+    if (how > schema::Parting::FAILED)
+      in.refuse("parting", std::to_string(static_cast<unsigned>(how)), "0 to 3");
+    return {read_term(from.getTerm()), in.read(from.getReason(), "reason"), static_cast<parting>(how)};
   }
 };
 

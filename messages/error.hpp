@@ -18,6 +18,7 @@ enum class error_code : std::uint8_t {
   wrong_version, ///< work for parameters of another step
   mismatch,      ///< configuration, run id or numerics fingerprint differ
   unavailable,   ///< a peer or resource cannot be reached
+  run_failed,    ///< the run that a node was part of: its head says why
   internal       ///< a programming error reported instead of crashing
 };
 

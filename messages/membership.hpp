@@ -79,10 +79,14 @@ struct state_request {
   std::uint64_t version = 0;
 };
 
-/// Coordinator → node: you may go (after a drain, or because the run is over).
+/// How a node and its run part: its experts have moved, or the run has ended in one of three ways.
+enum class parting : std::uint8_t { drained, finished, interrupted, failed };
+
+/// Coordinator → node: you may go.
 struct release {
   term_id term;
   std::string reason;
+  parting how = parting::drained;
 };
 
 } // namespace troupe

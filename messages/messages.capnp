@@ -289,9 +289,17 @@ struct StateRequest {
   version @1 :UInt64;
 }
 
+enum Parting {
+  drained @0;
+  finished @1;
+  interrupted @2;
+  failed @3;
+}
+
 struct Release {
   term @0 :Term;
   reason @1 :Text;
+  how @2 :Parting;
 }
 
 struct Ready {

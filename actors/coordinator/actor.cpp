@@ -71,8 +71,8 @@ struct coordinator_state {
         request_states();
       },
       [this](const end_run& m) {
-        for (auto& host : hosts) self->send(host.second, release{term, m.reason});
-        ending = true;
+        ending = release{term, m.reason, m.how};
+        for (auto& host : hosts) self->send(host.second, *ending);
       },
       [this](tick) {
         ++ticks;
@@ -130,7 +130,7 @@ struct coordinator_state {
     hosts[m.node] = host;
     office->enter_host(m.node, host);
     self->monitor(host);
-    if (ending) return self->send(host, release{term, "the run is over"});
+    if (ending) return self->send(host, *ending);
     const auto before = core.started();
     take(m);
     tell_idle();
@@ -232,7 +232,7 @@ struct coordinator_state {
   coordinator_staff staff;
   head_observer observer;
   bool alone;
-  bool ending = false;
+  std::optional<release> ending; ///< what every node gets from then on
   bool retiring = false;
   int patience = 8; ///< ticks that nodes get to leave by themselves
   outbox out;

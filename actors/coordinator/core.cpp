@@ -176,7 +176,7 @@ void coordinator_core::receive(const placement_settled& m, outbox& out) {
     if (hosts_experts(id)) continue;
     nodes_[id].state = node_state::released;
     note(nodes_[id], "its experts have moved");
-    out.send(host_address(id), release{settings_.term, "its experts have moved"});
+    out.send(host_address(id), release{settings_.term, "its experts have moved", parting::drained});
     released = true;
   }
   if (change_wanted_ || released) rearrange(out);

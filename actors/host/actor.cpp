@@ -12,7 +12,7 @@ struct host_state {
   static inline const char* name = "troupe.host";
 
   host_state(host_actor::pointer self, const workplace& place, host_settings settings,
-             expert_maker make_expert, std::function<void(std::string)> released)
+             expert_maker make_expert, std::function<void(const release&)> released)
     : self(self), place(place), settings(settings), make_expert(std::move(make_expert)),
       released(std::move(released)), core(settings) {
     // nop
@@ -31,7 +31,7 @@ struct host_state {
       [this](const state_received& m) { take(m); },
       [this](const state_request& m) { take(m); },
       [this](const release& m) {
-        if (m.term == settings.term) return released(m.reason);
+        if (m.term == settings.term) return released(m);
         tell_refused(self->home_system(), "[host] release: got another term than the run's");
       },
       [this](const expert_output& m) { take(m); },
@@ -86,7 +86,7 @@ struct host_state {
   workplace place;
   host_settings settings;
   expert_maker make_expert;
-  std::function<void(std::string)> released;
+  std::function<void(const release&)> released;
   host_core core;
   outbox out;
   std::map<owner_id, expert_actor> experts;
@@ -95,7 +95,7 @@ struct host_state {
 } // namespace
 
 host_actor spawn_host(caf::actor_system& system, const workplace& place, host_settings settings,
-                      expert_maker make_expert, std::function<void(std::string)> released) {
+                      expert_maker make_expert, std::function<void(const release&)> released) {
   return system.spawn<caf::stateful_actor<host_state, reachable<host_actor::impl>>>(
     place, settings, std::move(make_expert), std::move(released));
 }

@@ -56,7 +56,7 @@ optimizer_actor spawn_optimizer(caf::actor_system& system, const workplace& plac
 
 /// `released` is called when the coordinator lets the node go.
 host_actor spawn_host(caf::actor_system& system, const workplace& place, host_settings settings,
-                      expert_maker make_expert, std::function<void(std::string reason)> released);
+                      expert_maker make_expert, std::function<void(const release&)> released);
 
 expert_actor spawn_expert(caf::actor_system& system, const workplace& place, owner_settings settings,
                           std::unique_ptr<expert_module> module);

@@ -88,6 +88,7 @@ struct collect_states {
 /// Head → coordinator: the run is over, let every node go.
 struct end_run {
   std::string reason;
+  parting how = parting::finished;
 };
 
 /// Owns membership. The published actor: nodes join, people ask, nodes leave through it.

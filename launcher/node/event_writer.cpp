@@ -22,6 +22,7 @@ const char* name_of(error_code code) {
     case error_code::wrong_version: return "wrong_version";
     case error_code::mismatch: return "mismatch";
     case error_code::unavailable: return "unavailable";
+    case error_code::run_failed: return "run_failed";
     case error_code::internal: return "internal";
   }
   return "internal";

@@ -72,8 +72,12 @@ expected<void> head::run() {
   auto result = catch_failures("head", [this] {
     return hire().and_then([this] { return listen(); }).and_then([this] { return follow(); });
   });
-  if (interrupted()) result = fail(error_code::unavailable, std::string(release_of_interruption));
-  dismiss(result ? "the run is over" : result.error().text);
+  auto how = result ? parting::finished : parting::failed;
+  if (interrupted()) {
+    result = fail(error_code::unavailable, "the run was interrupted");
+    how = parting::interrupted;
+  }
+  dismiss({result ? "the run is over" : result.error().text, how});
   return result;
 }
 
@@ -188,7 +192,7 @@ expected<void> head::hire() {
     const auto make = [this](owner_id owner, bool fresh) {
       return (fresh ? factory_.make_expert : factory_.make_unset_expert)(options_.config, shape_, owner);
     };
-    host_ = spawn_host(*system_, place_, h, make, [](const std::string&) {});
+    host_ = spawn_host(*system_, place_, h, make, [](const release&) {});
     office.enter_host(0, host_);
   }
   const auto updates = options_.training ? train_steps(c.schedule, o.train_rows) : 0;
@@ -388,11 +392,11 @@ expected<void> head::hand_over(const std::map<owner_id, tensor>& states) {
 }
 
 /// Lets the nodes go and ends the actors.
-void head::dismiss(const std::string& reason) {
+void head::dismiss(const end_run& farewell) {
   const auto retire_if_hired = [](auto& actor) {
     if (actor) caf::anon_send(actor, retire{});
   };
-  if (coordinator_) caf::anon_send(coordinator_, end_run{reason});
+  if (coordinator_) caf::anon_send(coordinator_, farewell);
   for (auto& r : routers_) caf::anon_send(r, retire{});
   retire_if_hired(optimizer_);
   retire_if_hired(loader_);

@@ -45,7 +45,7 @@ private:
   run_progress progress() const;
   expected<void> finish(const std::map<owner_id, tensor>& states);
   expected<void> hand_over(const std::map<owner_id, tensor>& states);
-  void dismiss(const std::string& reason);
+  void dismiss(const end_run& farewell);
   expected<std::vector<owner_parameters>> parameters_of(const std::map<owner_id, tensor>& states) const;
   coordinator_settings membership() const;
   void report_node(const node_event& e);

@@ -1,7 +1,5 @@
 #pragma once
 
-#include <string_view>
-
 namespace troupe::node {
 
 /// Turns SIGTERM and SIGINT into a wish that the process looks for: `interrupted`. A second one ends it as
@@ -10,9 +8,6 @@ void look_for_interruption();
 
 /// Whether one has come.
 bool interrupted() noexcept;
-
-/// What the head tells its nodes when it is interrupted.
-constexpr std::string_view release_of_interruption = "the run was interrupted";
 
 /// Ends the process as if nobody had looked for the signal that came, so that whoever started it sees why it
 /// ended.

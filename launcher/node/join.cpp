@@ -1,7 +1,6 @@
 #include "launcher/node/join.hpp"
 
 #include "launcher/node/connection_watch.hpp"
-#include "launcher/node/interruption.hpp"
 #include "launcher/node/system.hpp"
 #include "model/catch_failures.hpp"
 #include "model/factory.hpp"
@@ -13,6 +12,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <optional>
 #include <string>
 
 #include <unistd.h>
@@ -78,8 +78,7 @@ struct farewell {
   caf::scoped_actor& self;
   event_writer& events;
   term_id term;
-  bool released = false;
-  std::string reason = {}; ///< of the release
+  std::optional<release> released = {};
   bool connected = true;
   std::string failure = {}; ///< of an actor here
 
@@ -88,9 +87,7 @@ struct farewell {
     bool heard = true;
     self->receive(
       [&](const release& m) {
-        if (m.term != term) return;
-        released = true;
-        reason = m.reason;
+        if (m.term == term) released = m;
       },
       [&](const refusal& m) {
         if (m.id.term == term && failure.empty()) failure = m.reason;
@@ -118,14 +115,17 @@ expected<void> await_release(farewell& end, const coordinator_actor& coordinator
   // The release comes through the host, which may be computing: the end of the connection overtakes it.
   while (!end.released && end.hear(std::chrono::seconds(1))) {
   }
-  if (end.released) {
-    if (end.reason == release_of_interruption)
-      end.events.write({{"event", "warning"}, {"text", "[node] released: " + end.reason + " at its head"}});
-    return {};
-  }
-  return fail(error_code::unavailable,
-              "[node] the connection to the head at " + head.text()
-                + " ended before the node was released; join again when the run has been started again");
+  if (!end.released)
+    return fail(error_code::unavailable,
+                "[node] the connection to the head at " + head.text()
+                  + " ended before the node was released; join again when the run has been started again");
+  const auto& [term, reason, how] = *end.released;
+  if (how == parting::interrupted)
+    end.events.write({{"event", "warning"}, {"text", "[node] released: " + reason + " at its head"}});
+  if (how == parting::failed)
+    return fail(error_code::run_failed, "[node] the run has failed" + (reason.empty() ? "" : ": " + reason)
+                                          + "; join again when it has been started again");
+  return {};
 }
 
 expected<void> work(const join_options& options, const extensions& more, event_writer& events) {
@@ -167,9 +167,7 @@ expected<void> work(const join_options& options, const extensions& more, event_w
   const auto make = [&factory, config = given->config, shape = given->shape](owner_id owner, bool fresh) {
     return (fresh ? factory.make_expert : factory.make_unset_expert)(config, shape, owner);
   };
-  const auto released = [here, term = seat.term](const std::string& reason) {
-    caf::anon_send(here, release{term, reason});
-  };
+  const auto released = [here](const release& m) { caf::anon_send(here, m); };
   auto host = spawn_host(system, place, settings, make, released);
   office.enter_host(seat.node, host);
   self->monitor(*coordinator);

@@ -239,7 +239,9 @@ TEST_CASE("a node that is asked to leave is released when its experts have moved
   CHECK(change.nodes == std::vector<node_id>{1, 2, 3}); // it still has to see the plan
   CHECK(sent<release>(out).empty());
   const auto done = give(core, placement_settled{term, 2});
-  CHECK(sent_to<release>(done, host_address(2)).size() == 1);
+  const auto releases = sent_to<release>(done, host_address(2));
+  REQUIRE(releases.size() == 1);
+  CHECK(releases.front().how == parting::drained);
   CHECK(sent<placement_change>(done).at(0).nodes == std::vector<node_id>{1, 3});
   CHECK(core.nodes().at(2).state == node_state::released);
 }

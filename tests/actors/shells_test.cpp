@@ -52,7 +52,8 @@ TEST_CASE("a host is released under its own term only", "[unit]") {
   heard_line complaint, farewell, failure; // outlive the actors
   caf::actor_system system(configuration_of_caf());
   refusal_watch watch(system, complaint.hear());
-  const auto host = spawn_host(system, failing_into(failure), {term, 1, 3, true, {}}, {}, farewell.hear());
+  const auto host = spawn_host(system, failing_into(failure), {term, 1, 3, true, {}}, {},
+                               [hear = farewell.hear()](const release& m) { hear(m.reason); });
   caf::anon_send(host, release{old_term, "says a stranger"});
   CHECK(complaint.wait() == "refused a message: [host] release: got another term than the run's");
   caf::anon_send(host, release{term, "the run is over"});

@@ -62,6 +62,7 @@ TEST_CASE("each event is read with its fields", "[unit]") {
 TEST_CASE("an error event carries the code that decides the exit code", "[unit]") {
   CHECK(read<error_event>(R"({"event":"error","code":"usage","text":"t"})").code == error_code::usage);
   CHECK(read<error_event>(R"({"event":"error","code":"mismatch"})").code == error_code::mismatch);
+  CHECK(read<error_event>(R"({"event":"error","code":"run_failed"})").code == error_code::run_failed);
   CHECK(read<error_event>(R"({"event":"error","code":"brand new"})").code == error_code::internal);
 }
 

@@ -3,9 +3,9 @@
 // end when their head does.
 //
 // FAKE_HEAD: normal | wait | stubborn | crash | usage | silent | garbage | warn | incomplete | idle (node-2
-// is; goes on when a node has gone)
-// FAKE_NODE: normal | refused | exit | renamed | drained | last      FAKE_NODE_RECORD=DIR: writes DIR/<role
-// or name>.json with the command line and environment it was given.
+// is; goes on when a node has gone) | late (the same, but then it fails)
+// FAKE_NODE: normal | refused | exit | renamed | drained | last | told (that the run has failed)
+// FAKE_NODE_RECORD=DIR: writes DIR/<role or name>.json with the command line and environment it was given.
 
 #include <nlohmann/json.hpp>
 
@@ -14,6 +14,7 @@
 #include <cstdlib>
 #include <fstream>
 #include <map>
+#include <set>
 #include <string>
 #include <thread>
 #include <vector>
@@ -123,7 +124,7 @@ int misbehave() {
     emit({{"event", "error"}, {"code", "usage"}, {"text", "--save: got /, limit an empty directory"}});
     return 2;
   }
-  if (behaviour == "failed") {
+  if (behaviour == "failed" || behaviour == "late") {
     emit({{"event", "error"},
           {"code", "not_found"},
           {"text", "[data] package dataset-fashion-mnist is missing"}});
@@ -154,9 +155,9 @@ int head() {
     if (training) emit(step_event(step, steps));
   if (behaviour == "warn")
     emit({{"event", "warning"}, {"text", "expert 3 has had no row for 100 steps"}});
-  else if (behaviour == "idle")
+  else if (behaviour == "idle" || behaviour == "late")
     await_loss(connections);
-  else if (!behaviour.empty() && behaviour != "normal" && behaviour != "incomplete")
+  if (!std::set<std::string>{"", "normal", "incomplete", "warn", "idle"}.contains(behaviour))
     return misbehave();
   emit({{"event", "an event of the future"}, {"x", 1}});
   emit({{"event", "evaluation"},
@@ -210,6 +211,10 @@ int join() {
   emit({{"event", "joined"}, {"node", 3}, {"name", name}, {"run_id", "fake-run"}});
   if (behaviour == "exit") return 3;
   if (behaviour == "drained") return wait_for_drain();
+  if (behaviour == "told") {
+    emit({{"event", "error"}, {"code", "run_failed"}, {"text", "[node] the run has failed"}});
+    return 1;
+  }
   char byte = 0;
   while (::recv(connection, &byte, 1, 0) > 0) {
   }

@@ -172,6 +172,12 @@ TEST_CASE("a node that is refused ends the run with the reason", "[process]") {
         == "troupe: error: node-1: [join] run id: got other, limit fake-run; pass --run-id fake-run\n");
 }
 
+TEST_CASE("why a run failed is what its head says, not what its nodes were told", "[process]") {
+  const auto result = run_troupe({"train", "--nodes", "2"}, {{"FAKE_HEAD", "late"}, {"FAKE_NODE", "told"}});
+  CHECK(result.status == exit_status{1, 0});
+  CHECK(result.errors == "troupe: error: [data] package dataset-fashion-mnist is missing\n");
+}
+
 TEST_CASE("a node that exits with an error code ends the run", "[process]") {
   const auto result = run_troupe({"train", "--nodes", "1"}, {{"FAKE_HEAD", "wait"}, {"FAKE_NODE", "exit"}});
   CHECK(result.status == exit_status{1, 0});

@@ -210,6 +210,9 @@ TEST_CASE("A plan with numbers that would poison the training is refused", "[uni
   refuses<fetch>(
     lying(valid<fetch>(), [](auto m) { m.getFetch().setKind(static_cast<schema::StepKind>(65535)); }),
     malformed, "kind of step");
+  refuses<release>(
+    lying(valid<release>(), [](auto m) { m.getRelease().setHow(static_cast<schema::Parting>(4)); }),
+    malformed, "parting: got 4, limit 0 to 3");
 }
 
 TEST_CASE("A plan whose microbatches do not fit together is refused", "[unit]") {

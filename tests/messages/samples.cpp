@@ -145,7 +145,7 @@ std::vector<state_request> samples() {
 
 template <>
 std::vector<release> samples() {
-  return {{term, "drained"}, {}};
+  return {{term, "drained"}, {term, "the disk is full", parting::failed}, {}};
 }
 
 template <>
@@ -241,7 +241,7 @@ auto fields(const state_request& m) {
   return std::tie(m.term, m.version);
 }
 auto fields(const release& m) {
-  return std::tie(m.term, m.reason);
+  return std::tie(m.term, m.reason, m.how);
 }
 auto fields(const ready& m) {
   return std::tie(m.term, m.node);

@@ -101,3 +101,19 @@ TEST_CASE("a node elsewhere that cannot go on says why, and the head names it", 
   CHECK(guest.status == exit_status{1, 0});
   CHECK_THAT(guest.errors, StartsWith("troupe: error: ") && ContainsSubstring("the expert has resigned"));
 }
+
+TEST_CASE("a node elsewhere says that the run has failed, and why", "[process]") {
+  auto head = process::start(broken_run({"--router", "throws", "--listen", "127.0.0.1:0"}));
+  const auto address = address_of_run(head);
+  const auto guest = run(
+    {program("troupe"), "node", "--join", address, "--node-program", program("troupe-broken-parts")}, 60s);
+  const auto end = head.wait(30s);
+  INFO(head.output() << head.errors() << guest.output << guest.errors);
+  REQUIRE(end == exit_status{1, 0});
+  const std::string error = "troupe: error: ";
+  REQUIRE_THAT(head.errors(), StartsWith(error) && ContainsSubstring("the router has lost its way"));
+  const auto why = head.errors().substr(error.size(), head.errors().find('\n') - error.size());
+  CHECK(guest.status == exit_status{1, 0});
+  CHECK(guest.errors
+        == error + "[node] the run has failed: " + why + "; join again when it has been started again\n");
+}
