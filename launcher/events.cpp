@@ -130,7 +130,6 @@ error_code error_code_named(std::string_view name) {
   static const std::map<std::string_view, error_code> codes = {
     {"usage", error_code::usage},           {"not_found", error_code::not_found},
     {"malformed", error_code::malformed},   {"over_limit", error_code::over_limit},
-    {"old_term", error_code::old_term},     {"wrong_version", error_code::wrong_version},
     {"mismatch", error_code::mismatch},     {"unavailable", error_code::unavailable},
     {"run_failed", error_code::run_failed}, {"internal", error_code::internal},
   };

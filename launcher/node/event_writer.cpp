@@ -18,8 +18,6 @@ const char* name_of(error_code code) {
     case error_code::not_found: return "not_found";
     case error_code::malformed: return "malformed";
     case error_code::over_limit: return "over_limit";
-    case error_code::old_term: return "old_term";
-    case error_code::wrong_version: return "wrong_version";
     case error_code::mismatch: return "mismatch";
     case error_code::unavailable: return "unavailable";
     case error_code::run_failed: return "run_failed";
