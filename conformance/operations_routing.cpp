@@ -114,8 +114,7 @@ values bias_update(const options& o, const values& in) {
   chosen.name = "sigmoid_bias";
   chosen.experts_per_token = static_cast<std::uint32_t>(o.integer("k", 1));
   chosen.losses.clear();
-  const auto rule = taken(
-    make_router<double>(chosen, static_cast<std::uint32_t>(experts), router_purpose::formula));
+  const auto rule = taken(make_router<double>(chosen, static_cast<std::uint32_t>(experts)));
   routing_input<double> seen;
   seen.logits = {z.numbers.data(), z.shape[0], experts};
   const auto steps = o.integer("steps", 0);

@@ -73,8 +73,7 @@ bool in_training(const options& o) {
 }
 
 std::unique_ptr<router<double>> make_rule(const options& o, std::int64_t experts) {
-  return taken(
-    make_router<double>(read_router(o), static_cast<std::uint32_t>(experts), router_purpose::formula));
+  return taken(make_router<double>(read_router(o), static_cast<std::uint32_t>(experts)));
 }
 
 std::vector<double> draws_of(const router_needs& needs, const values& in, std::int64_t tokens,

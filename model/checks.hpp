@@ -53,11 +53,6 @@ public:
     require(std::find(names.begin(), names.end(), got) != names.end(), option, "'" + got + "'", list, remedy);
   }
 
-  /// Takes over an error that somebody else found.
-  void adopt(const error& problem) {
-    if (!problem_) problem_ = problem.text;
-  }
-
   bool failed() const noexcept { return problem_.has_value(); }
 
   expected<void> result() const {

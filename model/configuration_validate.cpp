@@ -2,7 +2,6 @@
 #include "model/configuration.hpp"
 #include "model/configuration_routing.hpp"
 #include "model/extensions.hpp"
-#include "model/routing/make_router.hpp"
 
 #include "messages/limits.hpp"
 
@@ -51,12 +50,6 @@ void check_data(checks& check, const data_options& data, const extensions& more)
   }
 }
 
-/// What only the router itself knows.
-void check_router_accepts(checks& check, const model_options& model, const extensions& more) {
-  if (check.failed() || more.routers.contains(model.router.name)) return;
-  if (const auto made = make_router<double>(model.router, model.experts); !made) check.adopt(made.error());
-}
-
 void check_model(checks& check, const model_options& model, const extensions& more) {
   check_own_names(check, "expert", standard_experts, more.experts);
   check.one_of("model.task", model.task, {"classify", "mean_square"});
@@ -68,7 +61,6 @@ void check_model(checks& check, const model_options& model, const extensions& mo
   check_own_names(check, "router", standard_routers(), more.routers);
   check.one_of("--router", model.router.name, with_names(standard_routers(), more.routers));
   check_routing(check, model);
-  check_router_accepts(check, model, more);
 }
 
 void check_optimizer(checks& check, const optimizer_options& optimizer) {

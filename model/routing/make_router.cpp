@@ -36,15 +36,6 @@ expected<void> check_exactly(const router_options& o, std::uint32_t k, const std
   return {};
 }
 
-/// At k = 1 a gate normalised over the slots is always 1, and the task loss sends the router no gradient.
-expected<void> check_gate_learns(const router_options& o, std::uint32_t experts, router_purpose purpose) {
-  if (purpose == router_purpose::training && o.experts_per_token == 1 && experts > 1)
-    return refuse("experts per token", "1 with router " + o.name + " and gates normalised over the slots",
-                  "2 or more, because the only gate would always be 1 and the task could not train the "
-                  "router; use router switch");
-  return {};
-}
-
 expected<void> check_positive(const char* what, double value) {
   if (!(std::isfinite(value) && value > 0))
     return refuse(what, std::to_string(value), "a finite number above 0");
@@ -64,44 +55,18 @@ expected<void> check_names(const router_options& o) {
   return {};
 }
 
-expected<void> check_groups(const router_options& o, std::uint32_t experts, router_purpose purpose) {
+expected<void> check_groups(const router_options& o, std::uint32_t experts) {
   if (o.groups < 1 || experts % o.groups != 0)
     return refuse("groups", std::to_string(o.groups),
                   "a divisor of the " + std::to_string(experts) + " experts");
   if (o.groups_kept < 1 || o.groups_kept > o.groups)
     return refuse("groups kept", std::to_string(o.groups_kept),
                   "1 to the " + std::to_string(o.groups) + " groups");
-  if (purpose == router_purpose::formula) return check_slots(o, experts, experts); // masked ones come last
-  return check_slots(o, experts, o.groups_kept * (experts / o.groups));
+  return check_slots(o, experts, experts); // those of the groups left out come last
 }
 
-/// Losses that contradict the rule: a balance loss beside a rule that balances by itself, or one without its
-/// inputs.
-expected<void> check_losses(const router_options& o) {
-  for (const auto& loss : o.losses) {
-    if (loss.coefficient == 0) continue;
-    const bool balances = loss.name != "z";
-    if ((o.name == "hash" || o.name == "task") && loss.coefficient != 0)
-      return refuse("loss '" + loss.name + "' with router " + o.name, std::to_string(loss.coefficient),
-                    "0, because the router has no logits");
-    if ((o.name == "sinkhorn" || o.name == "expert_choice" || o.name == "quantile") && balances)
-      return refuse("loss '" + loss.name + "' with router " + o.name, std::to_string(loss.coefficient),
-                    "0, because the router balances by itself");
-    if ((loss.name == "importance" || loss.name == "load") && o.name != "noisy_top_k")
-      return refuse("loss '" + loss.name + "' with router " + o.name, std::to_string(loss.coefficient),
-                    "0, or router noisy_top_k");
-  }
-  return {};
-}
-
-expected<void> check(const router_options& o, std::uint32_t experts, router_purpose purpose) {
-  if (purpose == router_purpose::training)
-    if (auto good = check_losses(o); !good) return good;
+expected<void> check(const router_options& o, std::uint32_t experts) {
   if (auto good = check_names(o); !good) return good;
-  const bool normalised = (o.name == "softmax" && o.renormalise) || o.name == "softmax_post"
-                          || o.name == "noisy_top_k";
-  if (normalised)
-    if (auto good = check_gate_learns(o, experts, purpose); !good) return good;
   if (o.name == "switch" || o.name == "hash" || o.name == "task")
     return check_exactly(o, 1, "it sends a token to one expert");
   if (o.name == "dense") return check_exactly(o, experts, "it sends a token to all experts");
@@ -115,7 +80,7 @@ expected<void> check(const router_options& o, std::uint32_t experts, router_purp
   if (o.name == "sigmoid_bias" || o.name == "group_limited")
     if (!(o.scale >= 1 / o.factor_max && o.scale <= o.factor_max))
       return refuse("scale", shown(o.scale), shown(1 / o.factor_max) + " to " + shown(o.factor_max));
-  if (o.name == "group_limited") return check_groups(o, experts, purpose);
+  if (o.name == "group_limited") return check_groups(o, experts);
   if (o.name == "noisy_top_k" && !(o.noise_floor >= 0 && o.noise_floor <= o.factor_max))
     return refuse("noise floor", shown(o.noise_floor), "0 to " + shown(o.factor_max));
   if (o.name == "sinkhorn") {
@@ -135,9 +100,8 @@ second_expert second_of(const std::string& name) {
 } // namespace
 
 template <class Real>
-expected<std::unique_ptr<router<Real>>> make_router(const router_options& o, std::uint32_t experts,
-                                                    router_purpose purpose) {
-  if (auto good = check(o, experts, purpose); !good) return tl::unexpected(good.error());
+expected<std::unique_ptr<router<Real>>> make_router(const router_options& o, std::uint32_t experts) {
+  if (auto good = check(o, experts); !good) return tl::unexpected(good.error());
   const auto k = static_cast<std::int64_t>(o.experts_per_token);
   const group_limit limit{o.groups, o.groups_kept, o.group_mask == "zero"};
   if (o.name == "softmax") return make_softmax<Real>(k, o.renormalise);
@@ -161,9 +125,7 @@ expected<std::unique_ptr<router<Real>>> make_router(const router_options& o, std
                 "dense | quantile");
 }
 
-template expected<std::unique_ptr<router<float>>> make_router(const router_options&, std::uint32_t,
-                                                              router_purpose);
-template expected<std::unique_ptr<router<double>>> make_router(const router_options&, std::uint32_t,
-                                                               router_purpose);
+template expected<std::unique_ptr<router<float>>> make_router(const router_options&, std::uint32_t);
+template expected<std::unique_ptr<router<double>>> make_router(const router_options&, std::uint32_t);
 
 } // namespace troupe

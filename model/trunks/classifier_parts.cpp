@@ -3,7 +3,6 @@
 #include "model/random.hpp"
 #include "model/routing/make_router.hpp"
 
-#include <cmath>
 #include <type_traits>
 
 namespace troupe {
@@ -25,10 +24,6 @@ template <class Real>
 expected<std::vector<weighted_loss<Real>>> losses_of(const model_options& model, const router_needs& needs) {
   std::vector<weighted_loss<Real>> out;
   for (const auto& option : model.router.losses) {
-    if (!(std::isfinite(option.coefficient) && option.coefficient >= 0))
-      return fail(error_code::usage, "[router] coefficient of loss '" + option.name + "': got "
-                                       + std::to_string(option.coefficient)
-                                       + ", limit a finite number from 0 up");
     if (!needs.gate && option.coefficient == 0) continue;
     if (!needs.gate)
       return fail(error_code::usage,
@@ -53,10 +48,6 @@ template <class Real>
 expected<void> set_capacity(classifier_parts<Real>& parts, const router_options& o) {
   const auto policy = capacity_policy_of(o.capacity_policy);
   if (!policy) return tl::unexpected(policy.error());
-  for (const auto factor : {o.capacity_factor, o.capacity_factor_eval})
-    if (*policy != capacity_policy::none && !(std::isfinite(factor) && factor > 0))
-      return fail(error_code::usage, "[capacity] factor: got " + std::to_string(factor)
-                                       + ", limit a finite number above 0; policy none never drops");
   parts.policy = *policy;
   parts.capacity_factor = o.capacity_factor;
   parts.capacity_factor_eval = o.capacity_factor_eval;

@@ -65,7 +65,8 @@ struct classifier_parts {
   }
 };
 
-/// The parts that a configuration asks for. Refuses what does not go together, with one line.
+/// The parts that a valid configuration asks for. Refuses, with one line, what only the rule itself can tell:
+/// losses of what it does not have.
 template <class Real>
 expected<classifier_parts<Real>> make_classifier_parts(const configuration& config, const model_shape& widths,
                                                        const extensions& more);
