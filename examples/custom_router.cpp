@@ -7,41 +7,38 @@
 #include "launcher/node/node_main.hpp"
 #include "model/routing/selection.hpp"
 
+using namespace troupe;
+
 template <class Real>
-class even_first : public troupe::router<Real> {
+class even_first : public router<Real> {
 public:
-  explicit even_first(std::int64_t k) : k_(k) {
+  explicit even_first(const router_options& options) : k_(options.experts_per_token) {
     // nop
   }
 
-  troupe::router_needs needs() const override { return {.slots = k_}; }
+  router_needs needs() const override { return {.slots = k_}; }
 
-  troupe::routing<Real> route(const troupe::routing_input<Real>& in) const override {
-    std::vector<Real> choice(in.logits.data, in.logits.data + in.logits.rows * in.logits.columns);
-    for (std::size_t i = 0; i < choice.size(); ++i)
-      if (static_cast<std::int64_t>(i) % in.logits.columns % 2 == 0) choice[i] += Real(0.5);
-    auto out = troupe::choose_top_k({choice.data(), in.logits.rows, in.logits.columns}, k_, in.logits);
-    troupe::softmax_over_slots(out);
+  routing<Real> route(const routing_input<Real>& in) const override {
+    const auto [z, tokens, experts] = in.logits;
+    std::vector<Real> choice(z, z + tokens * experts);
+    for (std::int64_t i = 0; i < tokens * experts; ++i)
+      if (i % experts % 2 == 0) choice[i] += Real(0.5);
+    auto out = choose_top_k({choice.data(), tokens, experts}, k_, in.logits);
+    softmax_over_slots(out);
     return out;
   }
 
-  void backward(const troupe::routing_input<Real>& in, const troupe::routing<Real>& forward,
-                std::span<const Real> gate_gradient, troupe::logit_gradient<Real>& out) const override {
-    troupe::chosen_softmax_backward(forward, in.logits.columns, gate_gradient, out.logits);
+  void backward(const routing_input<Real>& in, const routing<Real>& forward,
+                std::span<const Real> gate_gradient, logit_gradient<Real>& out) const override {
+    chosen_softmax_backward(forward, in.logits.columns, gate_gradient, out.logits);
   }
 
 private:
   std::int64_t k_;
 };
 
-template <class Real>
-troupe::expected<std::unique_ptr<troupe::router<Real>>> make(const troupe::router_options& options,
-                                                             std::uint32_t) {
-  return std::make_unique<even_first<Real>>(options.experts_per_token);
-}
-
 int main(int argc, char** argv) {
-  troupe::extensions mine;
-  mine.routers["even-first"] = {make<float>, make<double>};
-  return troupe::node_main(argc, argv, mine);
+  extensions mine;
+  mine.routers["even-first"] = make_router_extension<even_first>();
+  return node_main(argc, argv, mine);
 }

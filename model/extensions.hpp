@@ -25,6 +25,13 @@ struct router_extension {
     make_f64;
 };
 
+/// The extension of a rule `template <class Real> class Rule`, whose constructor takes the options.
+template <template <class> class Rule>
+router_extension make_router_extension() {
+  return {[](const router_options& o, std::uint32_t) { return std::make_unique<Rule<float>>(o); },
+          [](const router_options& o, std::uint32_t) { return std::make_unique<Rule<double>>(o); }};
+}
+
 /// Makes expert number `owner_id::expert`, of hidden width `config.model.hidden_size_of` that number: the
 /// shared expert is wider than the others.
 using expert_extension =
