@@ -13,22 +13,31 @@ std::size_t bytes_of(const frame& f) noexcept {
   return result;
 }
 
-expected<void> check_sizes(const frame& f, std::string_view name, const limits& bounds) {
-  const auto refuse = [&](const char* what, std::size_t got, std::size_t most, const char* limit) {
-    std::string text = "[send ";
-    text.append(name).append("] ").append(what);
-    return fail(error_code::over_limit,
-                text + ": got " + std::to_string(got) + ", limit " + std::to_string(most) + " (" + limit
-                  + "); choose smaller experts or batches, or more microbatches, or keep the experts in one "
-                    "process (--nodes 0)");
+std::optional<std::string> excess_of(std::uint64_t header_bytes, std::uint64_t payloads,
+                                     std::uint64_t message_bytes, const limits& bounds) {
+  const auto excess = [](const char* what, std::uint64_t got, std::uint64_t most, const char* name) {
+    return what + (": got " + std::to_string(got)) + ", limit " + std::to_string(most) + " (" + name + ")";
   };
-  if (f.header.size() > bounds.header_bytes_max)
-    return refuse("header bytes", f.header.size(), bounds.header_bytes_max, "header_bytes_max");
-  if (f.payloads.size() > bounds.payloads_max)
-    return refuse("payloads", f.payloads.size(), bounds.payloads_max, "payloads_max");
-  if (bytes_of(f) > bounds.message_bytes_max)
-    return refuse("message bytes", bytes_of(f), bounds.message_bytes_max, "message_bytes_max");
-  return {};
+  if (header_bytes > bounds.header_bytes_max)
+    return excess("header bytes", header_bytes, bounds.header_bytes_max, "header_bytes_max");
+  if (payloads > bounds.payloads_max)
+    return excess("payloads", payloads, bounds.payloads_max, "payloads_max");
+  if (message_bytes > bounds.message_bytes_max)
+    return excess("message bytes", message_bytes, bounds.message_bytes_max, "message_bytes_max");
+  return std::nullopt;
+}
+
+std::optional<std::string> excess_of(const frame& f, const limits& bounds) {
+  return excess_of(f.header.size(), f.payloads.size(), bytes_of(f), bounds);
+}
+
+expected<void> check_sizes(const frame& f, std::string_view name, const limits& bounds) {
+  const auto excess = excess_of(f, bounds);
+  if (!excess) return {};
+  return fail(error_code::over_limit,
+              "[send " + std::string(name) + "] " + *excess
+                + "; choose smaller experts or batches, or more microbatches, or keep the experts in one "
+                  "process (--nodes 0)");
 }
 
 } // namespace troupe
@@ -138,12 +147,7 @@ void decoder::refuse_count(std::string_view what, std::size_t got, std::size_t m
 }
 
 void decoder::check_sizes() {
-  if (source_.header.size() > bounds_.header_bytes_max)
-    return refuse_count("header bytes", source_.header.size(), bounds_.header_bytes_max, "header_bytes_max");
-  if (source_.payloads.size() > bounds_.payloads_max)
-    return refuse_count("payloads", source_.payloads.size(), bounds_.payloads_max, "payloads_max");
-  if (bytes_of(source_) > bounds_.message_bytes_max)
-    return refuse_count("message bytes", bytes_of(source_), bounds_.message_bytes_max, "message_bytes_max");
+  if (const auto excess = excess_of(source_, bounds_)) return refuse(error_code::over_limit, *excess);
   if (source_.header.size() % sizeof(capnp::word) != 0)
     return refuse("header bytes", std::to_string(source_.header.size()), "a multiple of 8");
 }

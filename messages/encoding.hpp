@@ -9,6 +9,9 @@
 #include "messages/work.hpp"
 
 #include <concepts>
+#include <cstdint>
+#include <optional>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -33,6 +36,11 @@ concept wire_message =
   one_of<M, plan, norm_report, commit, applied, fetch, batch, dispatch, combine, gradient, input_gradient,
          dense_gradient, dense_parameters, refusal, replica_report, placement_change, placement_settled,
          owner_state, state_received, state_request, release, ready, join_request, welcome>;
+
+/// Which of a frame's sizes is over its limit, the first of them: "what: got X, limit Y (name)".
+std::optional<std::string> excess_of(std::uint64_t header_bytes, std::uint64_t payloads,
+                                     std::uint64_t message_bytes, const limits& bounds);
+std::optional<std::string> excess_of(const frame& f, const limits& bounds);
 
 /// Refuses a frame that a receiver would refuse for its size, before it is given to a transport that could
 /// only drop it. `name` is the message's.

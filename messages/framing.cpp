@@ -40,10 +40,8 @@ tl::unexpected<error> malformed(const char* what, std::uint64_t got, std::uint64
                                        + "; the bytes are cut off or damaged");
 }
 
-tl::unexpected<error> over_limit(const char* what, std::uint64_t got, std::uint64_t limit, const char* name) {
-  return fail(error_code::over_limit, std::string("[unflatten] ") + what + ": got " + std::to_string(got)
-                                        + ", limit " + std::to_string(limit) + " (" + name
-                                        + "); raise the limit on every node");
+tl::unexpected<error> over_limit(const std::string& excess) {
+  return fail(error_code::over_limit, "[unflatten] " + excess + "; raise the limit on every node");
 }
 
 } // namespace
@@ -84,10 +82,8 @@ expected<frame> unflatten(const blob& flat, const limits& bounds) {
   std::memcpy(&start, flat.data(), sizeof(start));
   if (start.magic != frame_magic) return malformed("magic", start.magic, frame_magic);
   if (start.zero != 0) return malformed("reserved number", start.zero, 0);
-  if (start.header_bytes > bounds.header_bytes_max)
-    return over_limit("header bytes", start.header_bytes, bounds.header_bytes_max, "header_bytes_max");
-  if (start.payloads > bounds.payloads_max)
-    return over_limit("payloads", start.payloads, bounds.payloads_max, "payloads_max");
+  if (const auto excess = excess_of(start.header_bytes, start.payloads, start.header_bytes, bounds))
+    return over_limit(*excess);
   // From here on no sum can overflow: every part is checked against the bytes that are left.
   if (flat.size() < table_bytes(start.payloads))
     return malformed("table", table_bytes(start.payloads), flat.size());
@@ -109,8 +105,7 @@ expected<frame> unflatten(const blob& flat, const limits& bounds) {
     if (!take(size, result.payloads[i])) return malformed("payload bytes", size, flat.size() - at);
   }
   if (at != flat.size()) return malformed("bytes", flat.size(), at);
-  if (bytes_of(result) > bounds.message_bytes_max)
-    return over_limit("message bytes", bytes_of(result), bounds.message_bytes_max, "message_bytes_max");
+  if (const auto excess = excess_of(result, bounds)) return over_limit(*excess);
   return result;
 }
 

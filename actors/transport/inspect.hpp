@@ -35,13 +35,6 @@ bool refuse(Inspector& f, caf::sec code, std::string text) {
 }
 
 template <class Inspector>
-bool refuse_size(Inspector& f, const char* what, std::uint64_t got, std::uint64_t limit, const char* name) {
-  return refuse(f, caf::sec::invalid_argument,
-                std::string("[inspect] ") + what + ": got " + std::to_string(got) + ", limit "
-                  + std::to_string(limit) + " (" + name + ")");
-}
-
-template <class Inspector>
 bool save_bytes(Inspector& f, const blob& bytes) {
   return f.value(caf::span<const caf_byte>(reinterpret_cast<const caf_byte*>(bytes.data()), bytes.size()));
 }
@@ -67,7 +60,9 @@ template <class Inspector>
 bool load_bytes(Inspector& f, std::uint64_t size, blob& to) {
   if constexpr (requires { f.remaining(); }) {
     if (size > f.remaining())
-      return refuse_size(f, "bytes", size, f.remaining(), "what is left of the message");
+      return refuse(f, caf::sec::invalid_argument,
+                    "[inspect] bytes: got " + std::to_string(size) + ", limit "
+                      + std::to_string(f.remaining()) + " (what is left of the message)");
   }
   to = blob::allocate(static_cast<std::size_t>(size));
   return f.value(caf::span<caf_byte>(reinterpret_cast<caf_byte*>(to.mutable_data()), to.size()));
@@ -76,22 +71,21 @@ bool load_bytes(Inspector& f, std::uint64_t size, blob& to) {
 template <class Inspector>
 bool load_frame(Inspector& f, frame& x, const limits& bounds) {
   std::uint32_t header_bytes = 0;
-  if (!f.value(header_bytes)) return false;
-  if (header_bytes > bounds.header_bytes_max)
-    return refuse_size(f, "header bytes", header_bytes, bounds.header_bytes_max, "header_bytes_max");
-  if (!load_bytes(f, header_bytes, x.header)) return false;
   std::uint32_t payloads = 0;
-  if (!f.value(payloads)) return false;
-  if (payloads > bounds.payloads_max)
-    return refuse_size(f, "payloads", payloads, bounds.payloads_max, "payloads_max");
-  std::uint64_t total = header_bytes;
+  std::uint64_t total = 0;
+  const auto within = [&] {
+    const auto excess = excess_of(header_bytes, payloads, total, bounds);
+    return !excess || refuse(f, caf::sec::invalid_argument, "[inspect] " + *excess);
+  };
+  if (!f.value(header_bytes)) return false;
+  total = header_bytes;
+  if (!within() || !load_bytes(f, header_bytes, x.header)) return false;
+  if (!f.value(payloads) || !within()) return false;
   for (std::uint32_t i = 0; i < payloads; ++i) {
     std::uint64_t size = 0;
     if (!f.value(size)) return false;
-    if (size > bounds.message_bytes_max - std::min<std::uint64_t>(total, bounds.message_bytes_max))
-      return refuse_size(f, "payload bytes", size, bounds.message_bytes_max, "message_bytes_max");
-    total += size;
-    if (!load_bytes(f, size, x.payloads.emplace_back())) return false;
+    total += std::min(size, std::numeric_limits<std::uint64_t>::max() - total); // cannot overflow
+    if (!within() || !load_bytes(f, size, x.payloads.emplace_back())) return false;
   }
   return true;
 }

@@ -126,7 +126,7 @@ TEST_CASE("Sizes that lie are refused before anything is allocated", "[unit]") {
   CHECK_THAT(with(payloads_at, big32(0xffffffff)), ContainsSubstring("payloads: got 4294967295"));
   CHECK_THAT(with(payloads_at, big32(0)), ContainsSubstring("state payload"));
   CHECK_THAT(with(payloads_at + 4, big64(~std::uint64_t{0})),
-             ContainsSubstring("payload bytes: got 18446744073709551615"));
+             ContainsSubstring("message bytes: got 18446744073709551615"));
   CHECK_THAT(with(payloads_at + 4, big64(std::uint64_t{1} << 29)),
              ContainsSubstring("bytes: got 536870912, limit 100"));
   CHECK_THAT(with(payloads_at + 4, big64(99)), ContainsSubstring("state: got 99 bytes"));
