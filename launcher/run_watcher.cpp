@@ -13,6 +13,8 @@ namespace {
 
 /// After the head has said `done` everything ends by itself; what has not by then is asked to.
 constexpr std::chrono::milliseconds done_patience{10000};
+/// When a node has died: so that the head, which notices, too, can tell the nodes of other machines.
+constexpr std::chrono::milliseconds notice_patience{1000};
 constexpr std::size_t last_words_max = 10;
 
 /// Whether a child ended by something else than our asking.
@@ -159,7 +161,10 @@ void run_watcher::fail_run(child& from, error problem, weight how) {
     failure_ = failure{std::move(problem), from.name(), std::move(last_words)};
     failure_weight_ = how;
   }
-  children_.stop(supervisor::failure_grace);
+  if (is_head(from))
+    children_.stop(supervisor::failure_grace);
+  else
+    children_.stop_after(notice_patience);
 }
 
 void run_watcher::on_interrupt() {

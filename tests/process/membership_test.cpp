@@ -215,7 +215,10 @@ TEST_CASE("a slow node changes nothing but time", "[process]") {
 }
 
 TEST_CASE("the sudden death of a node ends the run with its name", "[process]") {
-  auto run = process::start(endless({"--nodes", "2"}));
+  auto run = process::start(endless({"--nodes", "2", "--listen", "127.0.0.1:0"}));
+  const auto address = address_of_run(run);
+  auto guest = process::start({program("troupe"), "node", "--join", address, "--name", "guest"});
+  REQUIRE(run.wait_for_output("Node guest joined", 60s));
   REQUIRE(run.wait_for_output("Step 20 ", 60s));
   const auto all = children_of(run.pid());
   const auto victim = process_of_node(run, "node-2");
@@ -229,6 +232,10 @@ TEST_CASE("the sudden death of a node ends the run with its name", "[process]") 
   REQUIRE(end->code == 1);
   REQUIRE(run.errors().find("node-2") != std::string::npos);
   for (auto child : all) REQUIRE_FALSE(is_running(child));
+  const auto guest_end = guest.wait(10s);
+  INFO(guest.output() << guest.errors());
+  REQUIRE(guest_end == exit_status{1, 0});
+  REQUIRE(guest.errors().starts_with("troupe: error: [node] the run has failed: [node] node-2 "));
 }
 
 TEST_CASE("the sudden death of a node without experts is a warning, and changes no bit", "[process]") {
