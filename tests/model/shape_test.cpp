@@ -50,6 +50,7 @@ const model_factory without_data = {[](const configuration&) -> expected<std::sh
                                     },
                                     {},
                                     {},
+                                    {},
                                     {}};
 
 } // namespace

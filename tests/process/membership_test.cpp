@@ -217,9 +217,9 @@ TEST_CASE("a slow node changes nothing but time", "[process]") {
 TEST_CASE("the sudden death of a node ends the run with its name", "[process]") {
   auto run = process::start(endless({"--nodes", "2", "--listen", "127.0.0.1:0"}));
   const auto address = address_of_run(run);
+  REQUIRE(run.wait_for_output("Step 20 ", 60s));
   auto guest = process::start({program("troupe"), "node", "--join", address, "--name", "guest"});
   REQUIRE(run.wait_for_output("Node guest joined", 60s));
-  REQUIRE(run.wait_for_output("Step 20 ", 60s));
   const auto all = children_of(run.pid());
   const auto victim = process_of_node(run, "node-2");
   REQUIRE(victim != 0);
