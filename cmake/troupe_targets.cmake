@@ -43,11 +43,15 @@ function(troupe_internal_program name)
   endif()
 endfunction()
 
-# troupe_tests(NAME [COMPUTES] SOURCES file... [LINK target...] [PROPERTIES property value...])
+# troupe_tests(NAME [COMPUTES] [BATCH] SOURCES file... [LINK target...] [PROPERTIES property value...])
 # A Catch2 program whose test cases CTest lists one by one. COMPUTES: much of its time goes by in itself. They are read when CTest starts, not at every build.
+# BATCH: compiled in one where the libraries are (unity builds): for headers that take longer than the tests, whose local names may not clash then.
 function(troupe_tests name)
-  cmake_parse_arguments(PARSE_ARGV 1 arg "COMPUTES" "" "SOURCES;LINK;PROPERTIES")
+  cmake_parse_arguments(PARSE_ARGV 1 arg "COMPUTES;BATCH" "" "SOURCES;LINK;PROPERTIES")
   troupe_internal_program(${name} SOURCES ${arg_SOURCES} LINK ${arg_LINK} Catch2::Catch2WithMain)
+  if(arg_BATCH AND CMAKE_UNITY_BUILD)
+    set_target_properties(${name} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 0)
+  endif()
   if(NOT TROUPE_SANITIZE) # half the time to compile; what is tested keeps its own
     target_compile_options(${name} PRIVATE $<IF:$<BOOL:${arg_COMPUTES}>,-O1,-O0>)
     if(CMAKE_CXX_COMPILER_ID STREQUAL GNU) # g++ 12 warns of the standard library's own strings, at -O1

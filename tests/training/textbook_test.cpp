@@ -6,6 +6,7 @@
 #include "launcher/node/system.hpp"
 #include "model/routing/routers.hpp"
 #include "tests/support/process.hpp"
+#include "tests/support/torch_tensor.hpp"
 
 #include <ATen/ATen.h>
 #include <c10/core/GradMode.h>
@@ -20,6 +21,7 @@
 #include <mutex>
 
 using namespace troupe;
+using troupe::test::to_torch;
 
 namespace {
 
@@ -68,14 +70,6 @@ private:
   std::unique_ptr<router<float>> rule_;
   std::shared_ptr<choices> notes_;
 };
-
-at::Tensor to_torch(const tensor& t) {
-  const auto dims = t.dims().dims();
-  const auto type = t.type() == dtype::f32 ? at::kFloat : at::kLong;
-  return at::from_blob(const_cast<std::byte*>(t.data().data()), at::IntArrayRef(dims.data(), dims.size()),
-                       at::TensorOptions().dtype(type))
-    .clone();
-}
 
 /// What a step reports: means over its rows.
 struct step_values {

@@ -1,4 +1,5 @@
 #include "tests/model/experts/expert_fixture.hpp"
+#include "tests/support/torch_tensor.hpp"
 
 #include <ATen/ATen.h>
 #include <catch2/catch_template_test_macros.hpp>
@@ -10,20 +11,12 @@
 
 using namespace troupe;
 using namespace troupe::testing;
+using troupe::test::to_torch;
 
 namespace {
 
-template <class Real>
-at::Tensor to_torch(const tensor& t) {
-  constexpr auto type = std::is_same_v<Real, float> ? at::kFloat : at::kDouble;
-  const auto dims = t.dims().dims();
-  return at::from_blob(const_cast<Real*>(t.as<Real>().data()), at::IntArrayRef(dims.data(), dims.size()),
-                       at::TensorOptions().dtype(type))
-    .clone();
-}
-
 /// The textbook network on one batch of rows, by names of parameters.
-at::Tensor textbook(const expert_case& c, std::map<std::string, at::Tensor>& p, const at::Tensor& x) {
+at::Tensor textbook_output(const expert_case& c, std::map<std::string, at::Tensor>& p, const at::Tensor& x) {
   const auto linear = [&](const at::Tensor& in, const std::string& which) {
     auto y = at::mm(in, p.at("w" + which).t());
     return c.bias ? y + p.at("b" + which) : y;
@@ -38,7 +31,7 @@ at::Tensor textbook(const expert_case& c, std::map<std::string, at::Tensor>& p, 
 
 /// max |got - expected| relative to the largest expected value, or to 0.1: outputs of order 1 that happen to
 /// cancel.
-double distance(const at::Tensor& got, const at::Tensor& expected) {
+double relative_distance(const at::Tensor& got, const at::Tensor& expected) {
   if (expected.numel() == 0) return 0;
   const auto difference = (got - expected).abs().max().item<double>();
   return difference / std::max(0.1, expected.abs().max().item<double>());
@@ -79,21 +72,20 @@ TEMPLATE_TEST_CASE("output, input gradient and weight gradients are those of Lib
   result.tape.reset();
 
   std::map<std::string, at::Tensor> parameters;
-  for (const auto& p : expert->parameters())
-    parameters[p.name] = to_torch<Real>(p.value).requires_grad_(true);
+  for (const auto& p : expert->parameters()) parameters[p.name] = to_torch(p.value).requires_grad_(true);
   const auto index = at::tensor(std::vector<std::int64_t>(chosen.begin() + begin, chosen.begin() + end));
-  auto x = at::index_select(to_torch<Real>(rows), 0, index).requires_grad_(true);
-  const auto y = textbook(c, parameters, x);
-  const auto weight = to_torch<Real>(gates).slice(0, begin, end).unsqueeze(1);
-  (y * weight * at::index_select(to_torch<Real>(dy), 0, index)).sum().backward();
+  auto x = at::index_select(to_torch(rows), 0, index).requires_grad_(true);
+  const auto y = textbook_output(c, parameters, x);
+  const auto weight = to_torch(gates).slice(0, begin, end).unsqueeze(1);
+  (y * weight * at::index_select(to_torch(dy), 0, index)).sum().backward();
 
-  CHECK(distance(to_torch<Real>(result.output), y.detach()) < bound);
-  CHECK(distance(to_torch<Real>(dx), x.grad()) < bound);
+  CHECK(relative_distance(to_torch(result.output), y.detach()) < bound);
+  CHECK(relative_distance(to_torch(dx), x.grad()) < bound);
   double squared = 0;
   for (const auto& g : gradient_of(*expert, *sum)) {
     const auto expected = parameters.at(g.name).grad();
     INFO(g.name);
-    CHECK(distance(to_torch<Real>(g.value), expected) < bound);
+    CHECK(relative_distance(to_torch(g.value), expected) < bound);
     squared += expected.to(at::kDouble).square().sum().template item<double>();
   }
   CHECK(std::abs(expert->squared_norm(*sum) - squared) <= 10 * bound * squared);
@@ -118,10 +110,9 @@ TEMPLATE_TEST_CASE("microbatches folded in order give the gradient of all their 
     expert->fold_tape(*sum, *result.tape);
   }
   std::map<std::string, at::Tensor> parameters;
-  for (const auto& p : expert->parameters())
-    parameters[p.name] = to_torch<Real>(p.value).requires_grad_(true);
-  const auto y = textbook(c, parameters, to_torch<Real>(rows));
-  (y * to_torch<Real>(gates).unsqueeze(1) * to_torch<Real>(dy)).sum().backward();
+  for (const auto& p : expert->parameters()) parameters[p.name] = to_torch(p.value).requires_grad_(true);
+  const auto y = textbook_output(c, parameters, to_torch(rows));
+  (y * to_torch(gates).unsqueeze(1) * to_torch(dy)).sum().backward();
   for (const auto& g : gradient_of(*expert, *sum))
-    CHECK(distance(to_torch<Real>(g.value), parameters.at(g.name).grad()) < bound);
+    CHECK(relative_distance(to_torch(g.value), parameters.at(g.name).grad()) < bound);
 }

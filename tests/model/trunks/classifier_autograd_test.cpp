@@ -1,4 +1,5 @@
 #include "tests/model/trunks/classifier_fixture.hpp"
+#include "tests/support/torch_tensor.hpp"
 
 #include <ATen/ATen.h>
 #include <catch2/catch_test_macros.hpp>
@@ -9,18 +10,11 @@
 
 using namespace troupe;
 using namespace troupe::testing;
+using troupe::test::to_torch;
 
 namespace {
 
-at::Tensor to_torch(const tensor& t) {
-  const auto dims = t.dims().dims();
-  const auto type = t.type() == dtype::f64 ? at::kDouble : t.type() == dtype::i64 ? at::kLong : at::kByte;
-  return at::from_blob(const_cast<std::byte*>(t.data().data()), at::IntArrayRef(dims.data(), dims.size()),
-                       at::TensorOptions().dtype(type))
-    .clone();
-}
-
-double distance(const at::Tensor& got, const at::Tensor& expected) {
+double absolute_distance(const at::Tensor& got, const at::Tensor& expected) {
   return expected.numel() == 0 ? 0 : (got - expected).abs().max().item<double>();
 }
 
@@ -83,12 +77,12 @@ void check_gradients(classifier<double>& c, textbook& book) {
       CHECK(std::ranges::count(got, 0.0) == std::ssize(got)); // nothing changes it
       continue;
     }
-    CHECK(distance(at::tensor(got, at::kDouble).reshape(expected.sizes()), expected.grad()) < 1e-12);
+    CHECK(absolute_distance(at::tensor(got, at::kDouble).reshape(expected.sizes()), expected.grad()) < 1e-12);
   }
   for (std::size_t e = 0; e < c.experts.size(); ++e)
     for (const auto& g : gradient_of(*c.experts[e], *c.sums[e])) {
       INFO(g.name << " of expert " << e);
-      CHECK(distance(to_torch(g.value), book.experts[e].at(g.name).grad()) < 1e-12);
+      CHECK(absolute_distance(to_torch(g.value), book.experts[e].at(g.name).grad()) < 1e-12);
     }
 }
 
