@@ -14,7 +14,7 @@ namespace {
 /// After the head has said `done` everything ends by itself; what has not by then is asked to.
 constexpr std::chrono::milliseconds done_patience{10000};
 /// When a node has died: so that the head, which notices, too, can tell the nodes of other machines.
-constexpr std::chrono::milliseconds notice_patience{1000};
+constexpr std::chrono::milliseconds notice_patience{500};
 constexpr std::size_t last_words_max = 10;
 
 /// Whether a child ended by something else than our asking.

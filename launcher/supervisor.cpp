@@ -141,7 +141,8 @@ void supervisor::stop(std::chrono::milliseconds grace) {
 }
 
 void supervisor::stop_after(std::chrono::milliseconds patience) {
-  if (!stopping_ && !ask_at_) ask_at_ = clock::now() + patience;
+  const auto at = clock::now() + patience;
+  if (!stopping_) ask_at_ = std::min(ask_at_.value_or(at), at);
 }
 
 void supervisor::enforce_deadlines() {

@@ -38,7 +38,7 @@ public:
 class supervisor {
 public:
   static constexpr std::chrono::milliseconds interrupt_grace{5000};
-  static constexpr std::chrono::milliseconds failure_grace{2000}; ///< an unexpected end is the end of the run
+  static constexpr std::chrono::milliseconds failure_grace{2000}; ///< of a run that has failed
                                                                   ///< within 3 s
 
   supervisor();

@@ -93,10 +93,9 @@ void check_router(checks& check, const model_options& model) {
 
 // -- losses -------------------------------------------------------------------
 
-/// Losses on what a router does not have, or beside a rule that balances by itself.
-void check_loss_goes_with_router(checks& check, const model_options& model, const loss_option& loss) {
-  if (loss.coefficient == 0) return;
-  const auto& router = model.router.name;
+/// Losses that would train what a router does not have, or beside a rule that balances by itself.
+void check_loss_has_effect(checks& check, const std::string& router, const loss_option& loss) {
+  if (loss.coefficient == 0) return; // measured only
   const auto refuse_if = [&](bool bad, const std::string& why) {
     check.require(!bad, flag_of_loss(loss.name), text_of(loss.coefficient) + " with --router " + router,
                   "0, because " + why);
@@ -104,12 +103,25 @@ void check_loss_goes_with_router(checks& check, const model_options& model, cons
   refuse_if(!has_logits(router), "it has no logits");
   refuse_if(loss.name != "z" && is(router, {"sinkhorn", "expert_choice", "quantile"}),
             "it balances the load by itself");
-  refuse_if(is(loss.name, {"importance", "load"}) && router != "noisy_top_k",
-            "only --router noisy_top_k has the noise that it needs");
+}
+
+/// Losses that cannot be computed, whatever their coefficient.
+void check_loss_is_defined(checks& check, const model_options& model, const loss_option& loss) {
+  const auto& router = model.router;
+  if (!has_logits(router.name)) return; // none is computed
+  const auto refuse_if = [&](bool bad, const std::string& got, const std::string& limit) {
+    check.require(!bad, flag_of_loss(loss.name), text_of(loss.coefficient) + " with " + got, limit,
+                  "or leave the loss out");
+  };
+  refuse_if(is(loss.name, {"importance", "load"}) && router.name != "noisy_top_k", "--router " + router.name,
+            "noisy_top_k, which alone has the noise that it needs");
   refuse_if(is(loss.name, {"variance", "importance", "load", "tutel_load_importance"}) && model.experts < 2,
-            "a variance needs 2 experts");
-  refuse_if(loss.name == "load" && model.router.experts_per_token >= model.experts,
-            "it compares with the best expert that is left out; choose fewer --num-experts-per-token");
+            "--num-experts " + std::to_string(model.experts), "2 or more, because it is a variance");
+  refuse_if(loss.name == "load" && router.experts_per_token >= model.experts,
+            "--num-experts-per-token " + std::to_string(router.experts_per_token),
+            "fewer than --num-experts, because it compares with the best expert that is left out");
+  refuse_if(loss.name == "sequence" && router.sequence_length == 0, "--sequence-length 0",
+            "1 or more: every so many rows of a microbatch are a sequence");
 }
 
 void check_losses(checks& check, const model_options& model) {
@@ -118,10 +130,8 @@ void check_losses(checks& check, const model_options& model) {
     check.one_of("--router-loss", loss.name, standard_losses());
     check.require(seen.insert(loss.name).second, "--router-loss", "'" + loss.name + "' twice", "once");
     check.not_negative(flag_of_loss(loss.name), loss.coefficient);
-    check.require(loss.name != "sequence" || model.router.sequence_length > 0, flag_of_loss(loss.name),
-                  text_of(loss.coefficient) + " without --sequence-length", "it with one",
-                  "give --sequence-length N: every N rows of a microbatch are a sequence");
-    check_loss_goes_with_router(check, model, loss);
+    check_loss_has_effect(check, model.router.name, loss);
+    check_loss_is_defined(check, model, loss);
   }
 }
 

@@ -17,8 +17,7 @@ constexpr std::uint64_t slots_max = (std::uint64_t{1} << 31) - 1;
 constexpr std::uint64_t steps_max = std::uint64_t{1} << 48;
 constexpr std::int64_t width_max = std::int64_t{1} << 20;
 constexpr std::uint32_t threads_max = 1024;
-constexpr std::uint32_t local_nodes_max = 64; // each a process with its own LibTorch, all on the cores of one
-                                              // machine
+constexpr std::uint32_t local_nodes_max = 64; // each a process, all on the cores of one machine
 
 template <class Map>
 std::vector<std::string> with_names(std::vector<std::string> names, const Map& more) {

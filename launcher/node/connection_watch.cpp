@@ -96,8 +96,13 @@ connection_watch::connection_watch(std::uint16_t port)
       std::mutex mutex;
       std::condition_variable_any wake;
       std::unique_lock lock(mutex);
-      while (!wake.wait_for(lock, stop, look_interval, [&] { return stop.stop_requested(); }))
-        look_at_connections(port);
+      while (!wake.wait_for(lock, stop, look_interval, [&] { return stop.stop_requested(); })) {
+        try {
+          look_at_connections(port);
+        } catch (const std::bad_alloc&) {
+          // There may be memory in a second; whoever needs it more says so.
+        }
+      }
     }) {
   // nop
 }

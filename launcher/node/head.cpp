@@ -72,12 +72,12 @@ expected<void> head::run() {
   auto result = catch_failures("head", [this] {
     return hire().and_then([this] { return listen(); }).and_then([this] { return follow(); });
   });
-  auto how = result ? parting::finished : parting::failed;
+  auto how = result || delivered_ ? parting::finished : parting::failed;
   if (interrupted()) {
     result = fail(error_code::unavailable, "the run was interrupted");
     how = parting::interrupted;
   }
-  dismiss({result ? "the run is over" : result.error().text, how});
+  dismiss({how == parting::finished ? "the run is over" : result.error().text, how});
   return result;
 }
 
@@ -357,7 +357,9 @@ expected<void> head::finish(const std::map<owner_id, tensor>& states) {
   const auto note = [&](const expected<void>& result) {
     if (!result) failures.push_back(result.error());
   };
-  if (!states.empty()) note(hand_over(states));
+  const auto delivered = states.empty() ? expected<void>{} : hand_over(states);
+  delivered_ = delivered.has_value(); // what else fails from here on is no matter of the nodes
+  note(delivered);
   if (!options_.predictions_file.empty()) note(predictions_.write(options_.predictions_file));
   note(recorder_->write_bench());
   note(recorder_->close_metrics(news_.left_out()));

@@ -85,6 +85,7 @@ private:
   host_actor host_;
   std::vector<router_actor> routers_;
   std::chrono::steady_clock::time_point begin_;
+  bool delivered_ = false; ///< the run is done, its parameters are where they were wanted
   spare_descriptors spare_{descriptors_to_finish}; ///< for what is written at the end
   std::uint16_t port_ = 0;                         ///< where it listens
   std::optional<connection_watch> connections_;    ///< of `port_`

@@ -24,7 +24,8 @@ json losses_of(const std::map<std::string, double>& values, const model_options&
                                        {"coefficient", loss.coefficient},
                                        {"scaled", loss.coefficient * value->second}};
     // Not a better balance than the best: counts and probabilities disagree.
-    const bool by_counts = loss.name == "switch" || loss.name == "first_choice" || loss.name == "hf";
+    const bool by_counts = loss.name == "switch" || loss.name == "first_choice" || loss.name == "hf"
+                           || loss.name == "sequence";
     if (by_counts && value->second < balanced) entry["below_balance"] = true;
   }
   return losses;

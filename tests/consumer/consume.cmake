@@ -17,3 +17,4 @@ step("configuring" ${CMAKE_COMMAND} -S ${PROJECT} -B ${WORK}/build -G Ninja "-DC
 step("building" ${CMAKE_COMMAND} --build ${WORK}/build)
 step("running the program of messages and cores" ${WORK}/build/consume-cores)
 step("running the program of the model" ${WORK}/build/consume-model)
+step("running the program of an expert written with LibTorch" ${WORK}/build/consume-torch)

@@ -183,7 +183,7 @@ const std::vector<bad_row> bad_rows = {
    [](auto& c, auto&) {
      c.model.router.name = "quantile", c.model.router.losses = {{"variance", 1}};
    }},
-  {"--router-loss importance:", "only --router noisy_top_k has the noise",
+  {"--router-loss importance:", "with --router softmax, limit noisy_top_k",
    [](auto& c, auto&) {
      c.model.router.losses = {{"importance", 1}};
    }},
@@ -192,7 +192,11 @@ const std::vector<bad_row> bad_rows = {
      c.model.router.name = "noisy_top_k", c.model.router.experts_per_token = 4;
      c.model.router.losses = {{"load", 1}};
    }},
-  {"--router-loss sequence:", "got 0 without --sequence-length",
+  {"--router-loss importance:", "or leave the loss out",
+   [](auto& c, auto&) {
+     c.model.router.losses = {{"importance", 0}};
+   }},
+  {"--router-loss sequence:", "got 0 with --sequence-length 0",
    [](auto& c, auto&) {
      c.model.router.losses = {{"sequence", 0}};
    }},
@@ -201,7 +205,7 @@ const std::vector<bad_row> bad_rows = {
      c.model.router.name = "quantile", c.model.router.sequence_length = 8;
      c.model.router.losses = {{"sequence", 1}};
    }},
-  {"--router-loss variance:", "2 experts",
+  {"--router-loss variance:", "2 or more, because it is a variance",
    [](auto& c, auto&) {
      c.model.experts = c.model.router.experts_per_token = 1, c.model.router.losses = {{"variance", 1}};
    }},

@@ -206,7 +206,7 @@ TEST_CASE("an address that other machines can reach needs consent", "[process]")
   CHECK(head.errors.find("127.evil.example:0, which other machines can reach") != std::string::npos);
 }
 
-TEST_CASE("a machine whose numerics differ is refused with both in words", "[process]") {
+TEST_CASE("a machine whose numerics differ is refused with both in words", "[process][torch]") {
   const words with_torch = {"--node-program", program("example-custom-expert")};
   words head = {"--expert", "squared", "--nodes", "1", "--message-delay-ms", "5", "--listen", "127.0.0.1:0"};
   head.insert(head.end(), with_torch.begin(), with_torch.end());

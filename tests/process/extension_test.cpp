@@ -26,7 +26,7 @@ double accuracy_of(const std::vector<std::string>& command) {
 
 } // namespace
 
-TEST_CASE("an expert from outside learns, and gives the same weights on two nodes", "[process]") {
+TEST_CASE("an expert from outside learns, and gives the same weights on two nodes", "[process][torch]") {
   const auto here = example_run("example-custom-expert", {"--expert", "squared"});
   REQUIRE(accuracy_of(here) > 0.5); // 8 classes: chance is 0.125
   REQUIRE(digest_of_run(example_run("example-custom-expert", {"--expert", "squared", "--nodes", "2"}))

@@ -35,7 +35,7 @@ struct breakage {
 
 } // namespace
 
-TEST_CASE("whatever a part throws ends the run in one line", "[process]") {
+TEST_CASE("whatever a part throws ends the run in one line", "[process][torch]") {
   const auto [options, where, why] = GENERATE(values<breakage>({
     {{"--router", "throws"}, "[router]", "the router has lost its way"},
     {{"--router", "throws", "--nodes", "1"}, "[router]", "the router has lost its way"},
@@ -63,14 +63,14 @@ TEST_CASE("whatever a part throws ends the run in one line", "[process]") {
   CHECK(std::ranges::count(done.errors, '\n') == 1);
 }
 
-TEST_CASE("a data set without rows is refused", "[process]") {
+TEST_CASE("a data set without rows is refused", "[process][torch]") {
   const auto done = run(broken_run({"--data", "empty"}), 60s);
   INFO(done.output << done.errors);
   CHECK(done.status == exit_status{2, 0});
   CHECK(done.errors == "troupe: error: --data: got 'empty' with 0 rows to train on, limit at least 1\n");
 }
 
-TEST_CASE("an expert that does not take a saved model's parameters is named", "[process]") {
+TEST_CASE("an expert that does not take a saved model's parameters is named", "[process][torch]") {
   temporary_directory place;
   const auto trained = run(broken_run({"--expert", "stubborn", "--save", place / "model"}), 60s);
   INFO(trained.output << trained.errors);
@@ -86,7 +86,7 @@ TEST_CASE("an expert that does not take a saved model's parameters is named", "[
   CHECK(std::ranges::count(done.errors, '\n') == 1);
 }
 
-TEST_CASE("a node elsewhere that cannot go on says why, and the head names it", "[process]") {
+TEST_CASE("a node elsewhere that cannot go on says why, and the head names it", "[process][torch]") {
   auto head = process::start(broken_run({"--expert", "throws", "--listen", "127.0.0.1:0"}));
   const auto address = address_of_run(head);
   const auto guest = run({program("troupe"), "node", "--join", address, "--name", "guest", "--node-program",
@@ -102,7 +102,21 @@ TEST_CASE("a node elsewhere that cannot go on says why, and the head names it", 
   CHECK_THAT(guest.errors, StartsWith("troupe: error: ") && ContainsSubstring("the expert has resigned"));
 }
 
-TEST_CASE("a node elsewhere says that the run has failed, and why", "[process]") {
+TEST_CASE("a node elsewhere takes a run for done whose model is saved but not its metrics", "[process]") {
+  temporary_directory place;
+  auto head = process::start({program("troupe"), "train", "--data", "gaussian", "--max-steps", "5",
+                              "--listen", "127.0.0.1:0", "--save", place / "model", "--metrics-file",
+                              "/dev/full"});
+  const auto guest = run({program("troupe"), "node", "--join", address_of_run(head)}, 60s);
+  const auto end = head.wait(30s);
+  INFO(head.output() << head.errors() << guest.output << guest.errors);
+  REQUIRE(end == exit_status{1, 0});
+  CHECK_THAT(head.errors(), ContainsSubstring("cannot write all of /dev/full"));
+  CHECK(guest.status.success());
+  CHECK(guest.errors.empty());
+}
+
+TEST_CASE("a node elsewhere says that the run has failed, and why", "[process][torch]") {
   auto head = process::start(broken_run({"--router", "throws", "--listen", "127.0.0.1:0"}));
   const auto address = address_of_run(head);
   const auto guest = run(

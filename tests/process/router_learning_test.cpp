@@ -60,19 +60,12 @@ TEST_CASE("every router learns FashionMNIST in three epochs and keeps its expert
     words router;
     double load; ///< of the fullest expert over the mean, at most
   };
+  // Each expert of hash sees a random quarter of the rows: it takes longer steps.
   const auto [router, load] = GENERATE(row{{"softmax"}, 2}, row{{"softmax_post"}, 2}, row{{"switch"}, 1.5},
                                        row{{"sigmoid_bias"}, 1.2}, row{{"group_limited"}, 1.2},
                                        row{{"noisy_top_k"}, 1.3}, row{{"gshard"}, 2}, row{{"sinkhorn"}, 1.5},
                                        row{{"expert_choice"}, 1.001}, row{{"task"}, 1.201}, row{{"dense"}, 1},
-                                       row{{"quantile"}, 1.5}, row{{"hash", "--lr", "3e-3"}, 1.1}); // each of
-                                                                                                    // its
-                                                                                                    // experts
-                                                                                                    // sees a
-                                                                                                    // quarter
-                                                                                                    // of the
-                                                                                                    // rows:
-                                                                                                    // longer
-                                                                                                    // steps
+                                       row{{"quantile"}, 1.5}, row{{"hash", "--lr", "3e-3"}, 1.1});
   CAPTURE(router);
   const auto done = train(router);
   CHECK(done.accuracy >= 0.85);

@@ -5,8 +5,8 @@
 #include "launcher/node/head.hpp"
 #include "launcher/node/system.hpp"
 #include "model/routing/routers.hpp"
+#include "tests/model/torch/torch_tensor.hpp"
 #include "tests/support/process.hpp"
-#include "tests/support/torch_tensor.hpp"
 
 #include <ATen/ATen.h>
 #include <c10/core/GradMode.h>

@@ -1,5 +1,5 @@
 #include "tests/model/experts/expert_fixture.hpp"
-#include "tests/support/torch_tensor.hpp"
+#include "tests/model/torch/torch_tensor.hpp"
 
 #include <ATen/ATen.h>
 #include <catch2/catch_template_test_macros.hpp>

@@ -1,5 +1,5 @@
+#include "tests/model/torch/torch_tensor.hpp"
 #include "tests/model/trunks/classifier_fixture.hpp"
-#include "tests/support/torch_tensor.hpp"
 
 #include <ATen/ATen.h>
 #include <catch2/catch_test_macros.hpp>
