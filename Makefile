@@ -30,7 +30,7 @@ check: setup ## set up, build (also with ASan + UBSan and with TSan), and run ev
 	@scripts/build asan
 	@scripts/build tsan
 	@scripts/build release $(RELEASE_FLAGS)
-	@ctest --preset release --parallel $$(( $(JOBS) + 1 )) # some wait more than they compute
+	@ctest --preset release --parallel $$(( $(JOBS) + 2 )) # some wait more than they compute
 
 check-asan-torch: setup ## build everything with ASan + UBSan, LibTorch's users too, and run the tests (slow)
 	@scripts/build dev $(CMAKE_FLAGS)
