@@ -5,6 +5,7 @@
 #include <csignal>
 #include <string_view>
 
+#include <fcntl.h>
 #include <poll.h>
 #include <unistd.h>
 
@@ -76,6 +77,12 @@ void print_line(const char* kind, std::string text) {
 }
 
 } // namespace
+
+void keep_standard_streams() {
+  int descriptor = ::open("/dev/null", O_RDONLY); // the lowest that is free
+  while (descriptor >= 0 && descriptor <= STDERR_FILENO) descriptor = ::dup(descriptor);
+  ::close(descriptor);
+}
 
 void print_text(const std::string& text) {
   results.keep(text);

@@ -14,6 +14,10 @@ constexpr int exit_failure = 1;
 constexpr int exit_usage = 2;
 constexpr int exit_interrupted = 130;
 
+/// Reserves the descriptors 0 to 2 where they are closed, so that no file or signal of ours gets one of them:
+/// what is written to such a stream is still an error. At the start of a program.
+void keep_standard_streams();
+
 /// Text for stdout, which gets it with the next `flush_text` or message on stderr.
 void print_text(const std::string& text);
 /// Writes what there is for stdout. If nobody reads it waits, but no longer than until a signal asks us to

@@ -22,6 +22,7 @@ struct execute {
 } // namespace
 
 int main(int argc, char** argv) {
+  keep_standard_streams();
   const auto command = read_command_line({argv + 1, argv + argc});
   return print_end(command ? std::visit(execute(), *command) : print_error(command.error()));
 }

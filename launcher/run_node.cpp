@@ -20,7 +20,8 @@ public:
     if (const auto* joined = std::get_if<joined_event>(&what))
       see(*joined);
     else if (const auto* node = std::get_if<node_event>(&what))
-      say(fmt::format("{} {}{}", node->name, node->state, node->reason.empty() ? "" : ": " + node->reason));
+      say(fmt::format("Node {} {}{}", node->name, node->state,
+                      node->reason.empty() ? "" : ": " + node->reason));
     else if (const auto* warning = std::get_if<warning_event>(&what))
       print_warning(warning->text);
     else if (const auto* problem = std::get_if<error_event>(&what))
@@ -65,8 +66,6 @@ public:
 
   int conclude() const {
     if (children_.interrupted()) return exit_interrupted;
-    if (drain_ != nullptr && drain_->status()->success() && !failure_)
-      say("Left; the run goes on without this node.");
     if (!failure_) return exit_success;
     const auto code = print_error(failure_->problem);
     print_last_words(failure_->name, failure_->last_words);

@@ -46,6 +46,7 @@ int run_train(const train_options& options) {
   watch_options watch;
   watch.log_interval = options.log_interval;
   watch.local_nodes = options.run.nodes;
+  watch.saves = !options.save.empty();
   if (!options.listen.empty())
     watch.invitation = std::string("troupe node --join {}") + (options.insecure ? " --insecure" : "");
   const auto slow = parse_slow_node(options.slow_node, options.run.nodes).value_or(slow_node{});

@@ -59,7 +59,9 @@ void run_watcher::see(child& from, const listening_event& event) {
     fail_run(from, started.error(), weight::ended);
 }
 
-void run_watcher::see(child&, const node_event& event) {
+void run_watcher::see(child& from, const node_event& event) {
+  if (!is_head(from)) return;                                   // the head says the same, of all nodes
+  if (children_.interrupted() && event.state == "lost") return; // it was asked to end
   const auto reason = event.reason.empty() ? std::string() : ": " + event.reason;
   if (event.state == "joined") ++joined_;
   if (event.state == "joined" && joined_ <= options_.local_nodes && !step_)
@@ -70,7 +72,7 @@ void run_watcher::see(child&, const node_event& event) {
 }
 
 void run_watcher::see(child&, const joined_event&) {
-  // The head says the same, for all nodes.
+  // The head says the same, of all nodes.
 }
 
 void run_watcher::see(child&, const idle_event& event) {
@@ -103,6 +105,7 @@ void run_watcher::see(child&, const digest_event& event) {
 }
 
 void run_watcher::see(child&, const saved_event& event) {
+  saved_ = true;
   say("Saved to " + event.directory);
 }
 
@@ -179,7 +182,7 @@ void run_watcher::on_suspend() {
 int run_watcher::conclude() {
   display_.clear();
   if (children_.interrupted()) {
-    print_notice("interrupted" + where());
+    print_notice("interrupted" + where() + (options_.saves && !saved_ ? "; no model was saved" : ""));
     return exit_interrupted;
   }
   if (done_ || !failure_) print_summary();

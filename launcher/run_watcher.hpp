@@ -20,6 +20,7 @@ struct watch_options {
   /// The head listens: starts the local nodes.
   std::function<expected<void>(const listening_event&)> start_nodes;
   std::uint32_t local_nodes = 0;
+  bool saves = false; ///< the model is to be saved in the end
 };
 
 /// Follows a head and its local nodes to the end: shows progress, decides which end was a surprise, and why
@@ -83,6 +84,7 @@ private:
   std::optional<step_event> step_;
   std::optional<evaluation_event> evaluation_;
   std::optional<done_event> done_;
+  bool saved_ = false;
   clock::time_point first_step_at_{};
   std::uint64_t first_step_ = 0;
 };

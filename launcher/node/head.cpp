@@ -1,5 +1,6 @@
 #include "launcher/node/head.hpp"
 
+#include "launcher/node/address_trial.hpp"
 #include "launcher/node/interruption.hpp"
 #include "launcher/node/layer_report.hpp"
 #include "model/catch_failures.hpp"
@@ -262,7 +263,7 @@ expected<void> head::listen() {
   auto port = system_->middleman().publish(coordinator_, at.port, at.host.c_str(), true);
   if (!port)
     return fail(error_code::unavailable,
-                "--listen: cannot open " + at.text() + " (" + to_string(port.error())
+                "--listen: cannot open " + at.text() + " (" + or_words_of(why_not_listen(at), port.error())
                   + "); limit an address of this machine with a free port; port 0 takes any");
   port_ = *port;
   connections_.emplace(port_);

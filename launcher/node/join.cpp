@@ -78,6 +78,7 @@ struct farewell {
   caf::scoped_actor& self;
   event_writer& events;
   term_id term;
+  std::string name; ///< of this node
   std::optional<release> released = {};
   bool connected = true;
   std::string failure = {}; ///< of an actor here
@@ -120,6 +121,12 @@ expected<void> await_release(farewell& end, const coordinator_actor& coordinator
                 "[node] the connection to the head at " + head.text()
                   + " ended before the node was released; join again when the run has been started again");
   const auto& [term, reason, how] = *end.released;
+  if (how == parting::drained || how == parting::finished)
+    end.events.write(
+      {{"event", "node"},
+       {"name", end.name},
+       {"state", "left"},
+       {"reason", how == parting::finished ? "the run is over" : "on request, the run goes on without it"}});
   if (how == parting::interrupted)
     end.events.write({{"event", "warning"}, {"text", "[node] released: " + reason + " at its head"}});
   if (how == parting::failed)
@@ -174,7 +181,7 @@ expected<void> work(const join_options& options, const extensions& more, event_w
   self->send(*coordinator, ready{seat.term, seat.node}, host);
   events.write({{"event", "joined"}, {"node", seat.node}, {"name", seat.name}, {"run_id", seat.run_id}});
 
-  farewell end{self, events, seat.term};
+  farewell end{self, events, seat.term, seat.name};
   const auto result = await_release(end, *coordinator, options.head);
   caf::anon_send(host, retire{});
   office.close();

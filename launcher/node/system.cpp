@@ -1,5 +1,7 @@
 #include "launcher/node/system.hpp"
 
+#include "launcher/node/address_trial.hpp"
+
 #include <caf/init_global_meta_objects.hpp>
 #include <caf/io/middleman.hpp>
 
@@ -40,15 +42,19 @@ expected<coordinator_actor> find_coordinator(caf::actor_system& system, const la
     promise->set_value(system.middleman().remote_actor<coordinator_actor>(where.host, where.port));
   }).detach(); // a host that accepts and never answers would hold us for ever
   if (answer.wait_for(answer_deadline) != std::future_status::ready)
-    return fail(error_code::unavailable, "[join] " + place + ": no answer within "
+    return fail(error_code::unavailable, "[head] " + place + ": no answer within "
                                            + std::to_string(answer_deadline.count())
                                            + " s; is it a troupe head that listens there?");
   auto found = answer.get();
   if (!found)
-    return fail(error_code::unavailable, "[join] " + place + ": cannot be reached ("
-                                           + to_string(found.error())
+    return fail(error_code::unavailable, "[head] " + place + ": cannot be reached ("
+                                           + or_words_of(why_not_connect(where), found.error())
                                            + "); check the address and that the run is still going");
   return std::move(*found);
+}
+
+std::string or_words_of(std::string reason, const caf::error& e) {
+  return reason.empty() ? to_string(e) : reason;
 }
 
 std::string text_of(const caf::error& e) {

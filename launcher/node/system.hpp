@@ -29,6 +29,9 @@ constexpr std::chrono::seconds answer_deadline{10};
 /// The coordinator at `where`. Blocks, at most `answer_deadline`.
 expected<coordinator_actor> find_coordinator(caf::actor_system& system, const launcher::address& where);
 
+/// `reason`, or what CAF calls the error if there is none.
+std::string or_words_of(std::string reason, const caf::error& e);
+
 /// The text of a CAF error that one of our actors made, or CAF's own words.
 std::string text_of(const caf::error& e);
 

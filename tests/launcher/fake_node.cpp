@@ -210,7 +210,11 @@ int join() {
   const auto name = behaviour == "renamed" || !flags.contains("--name") ? "node-3" : flags["--name"];
   emit({{"event", "joined"}, {"node", 3}, {"name", name}, {"run_id", "fake-run"}});
   if (behaviour == "exit") return 3;
-  if (behaviour == "drained") return wait_for_drain();
+  if (behaviour == "drained") {
+    const auto code = wait_for_drain();
+    emit({{"event", "node"}, {"name", name}, {"state", "left"}, {"reason", "on request"}});
+    return code;
+  }
   if (behaviour == "told") {
     emit({{"event", "error"}, {"code", "run_failed"}, {"text", "[node] the run has failed"}});
     return 1;

@@ -80,7 +80,7 @@ TEST_CASE("the first Ctrl-C on a node drains it and the run goes on", "[process]
   node.send(signal);
   CHECK(node.wait(patience) == exit_status{0, 0});
   CHECK_THAT(node.errors(), ContainsSubstring("handing the experts over"));
-  CHECK_THAT(node.output(), ContainsSubstring("Left; the run goes on without this node."));
+  CHECK_THAT(node.output(), ContainsSubstring("Node second left: on request\n"));
   CHECK(value_of(record_of(records, "drain"), "--head") == address);
   CHECK(record_of(records, "drain").at("arguments").back() == "3"); // whatever its name
 }

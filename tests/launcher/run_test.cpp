@@ -202,11 +202,12 @@ TEST_CASE("a warning goes to stderr and the run goes on", "[process]") {
 }
 
 TEST_CASE("an output that cannot be written is an error", "[process]") {
+  const std::string where = GENERATE(" > /dev/full", " >&-", " <&- >&- ");
   for (const std::string command : {"train --print-digest", "train --log-interval 1", "status 127.0.0.1:4040",
                                     "status 127.0.0.1:4040 --json", "--help", "--version"}) {
-    CAPTURE(command);
-    auto line = "\"$0\" " + command + (command.starts_with("--") ? "" : " --node-program \"$1\"")
-                + " > /dev/full";
+    CAPTURE(command, where);
+    const auto line = "\"$0\" " + command + (command.starts_with("--") ? "" : " --node-program \"$1\"")
+                      + where;
     const auto result = troupe::test::run({"/bin/sh", "-c", line, TROUPE_PROGRAM, FAKE_NODE_PROGRAM},
                                           patience);
     CHECK(result.status == exit_status{1, 0});

@@ -142,7 +142,8 @@ TEST_CASE("a truncated or corrupted data file is named", "[process]") {
 TEST_CASE("a port that is in use is named", "[process]") {
   taken_port port;
   const auto address = "127.0.0.1:" + std::to_string(port.number);
-  require_one_line(troupe_with(small_run({"--nodes", "1", "--listen", address})), 1, address);
+  require_one_line(troupe_with(small_run({"--nodes", "1", "--listen", address})), 1,
+                   "--listen: cannot open " + address + " (Address already in use)");
 }
 
 TEST_CASE("a file that cannot be written is refused before the run", "[process]") {
@@ -184,7 +185,8 @@ TEST_CASE("a file that cannot be written in the end costs neither the model nor 
 }
 
 TEST_CASE("nobody at the address to join", "[process]") {
-  require_one_line(troupe_with({"node", "--join", "127.0.0.1:1"}), 1, "127.0.0.1:1");
+  require_one_line(troupe_with({"node", "--join", "127.0.0.1:1"}), 1,
+                   "[head] 127.0.0.1:1: cannot be reached (Connection refused)");
   require_one_line(troupe_with({"status", "127.0.0.1:1"}), 1, "127.0.0.1:1");
   require_one_line(troupe_with({"drain", "node-1", "--head", "127.0.0.1:1"}), 1, "127.0.0.1:1");
 }
@@ -297,5 +299,6 @@ TEST_CASE("Ctrl-C ends a run and all its processes, a second one at once", "[pro
   REQUIRE(std::chrono::steady_clock::now() - asked_at < 4s); // nobody waited for a deadline
   REQUIRE(end->code == 130);
   REQUIRE(run.errors().find("error") == std::string::npos);
+  REQUIRE(run.output().find(" lost") == std::string::npos); // they were asked to end
   for (auto each : processes) REQUIRE_FALSE(is_running(each));
 }

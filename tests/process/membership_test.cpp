@@ -153,6 +153,8 @@ TEST_CASE("a run is joined, asked and left at an IPv6 address", "[process]") {
   REQUIRE(drain.status.success());
   pause.reset();
   REQUIRE(guest.wait(60s) == exit_status{0, 0});
+  REQUIRE(guest.output().find("Node guest left: on request, the run goes on without it\n")
+          != std::string::npos);
   REQUIRE(run.wait(120s) == exit_status{0, 0});
 }
 
