@@ -51,24 +51,49 @@ std::string collapse_watch::warning() const {
   return text + remedy();
 }
 
+bool collapse_watch::takes_more_experts_per_token() const {
+  const auto& name = router_.name;
+  if (name == "switch" || name == "hash" || name == "task" || name == "gshard" || name == "expert_choice")
+    return false;
+  const auto experts = static_cast<std::uint32_t>(sum_.size());
+  auto most = experts;
+  if (name == "quantile") most = experts - 1;
+  if (name == "group_limited") most = router_.groups_kept * (experts / std::max(1u, router_.groups));
+  return router_.experts_per_token < most;
+}
+
+std::string collapse_watch::raised(const std::string& flag, double now, double least) {
+  char text[64];
+  std::snprintf(text, sizeof text, " (%g, say)", now < least ? least : 3 * now);
+  return flag + text;
+}
+
+double collapse_watch::coefficient_of(const std::string& loss) const {
+  const auto own = std::ranges::find(router_.losses, loss, &loss_option::name);
+  return own == router_.losses.end() ? 0.0 : own->coefficient;
+}
+
 std::string collapse_watch::remedy() const {
   const auto& name = router_.name;
+  const auto aux = [this](double least) {
+    return raised("--router-aux-loss-coef", coefficient_of("switch"), least);
+  };
   if (name == "task") return "choose at most as many --num-experts as there are classes";
   if (name == "hash") return "choose another --router-hash-seed or fewer --num-experts";
-  if (name == "sinkhorn" || name == "expert_choice" || name == "quantile")
-    return "choose more experts per token or fewer experts";
+  if (name == "expert_choice") return "raise --router-choice-capacity-factor or choose fewer --num-experts";
+  const bool wider = takes_more_experts_per_token();
+  if (name == "sinkhorn" || name == "quantile")
+    return wider ? "choose more experts per token or fewer experts" : "choose fewer experts";
   if (name == "sigmoid_bias" || (name == "group_limited" && router_.base == "sigmoid"))
-    return "raise --router-bias-update-rate (0.01, say) or add --router-aux-loss-coef 0.01";
-  if (name == "noisy_top_k") return "raise --router-loss importance and load (0.1, say)";
-  const auto own = std::ranges::find(router_.losses, std::string("switch"), &loss_option::name);
-  const auto now = own == router_.losses.end() ? 0.0 : own->coefficient;
-  char text[160];
-  std::snprintf(
-    text, sizeof text,
-    "raise --router-aux-loss-coef (%g, say), choose more experts per token, or a router that balances "
-    "by itself (sigmoid_bias, sinkhorn, expert_choice)",
-    now < 0.1 ? 0.1 : 3 * now);
-  return text;
+    return "raise " + raised("--router-bias-update-rate", router_.bias_update_rate, 0.01) + " or "
+           + aux(0.01);
+  if (name == "noisy_top_k")
+    return "raise " + raised("--router-loss importance and load", coefficient_of("importance"), 0.1);
+  // A bias alone is too slow for one expert per token.
+  const auto* balanced = router_.experts_per_token > 1 ? "sigmoid_bias, sinkhorn, expert_choice"
+                                                       : "sinkhorn, expert_choice";
+  return "raise " + aux(0.1) + (wider ? ", choose more experts per token," : "")
+         + " or choose a router that balances by itself (" + balanced + ")";
 }
 
 } // namespace troupe

@@ -34,6 +34,11 @@ private:
   bool window_collapsed() const;
   std::string warning() const;
   std::string remedy() const;
+  /// Whether the configuration allows a larger k with this router.
+  bool takes_more_experts_per_token() const;
+  double coefficient_of(const std::string& loss) const; ///< 0 if there is no such loss
+  /// `flag` with a value that may help: three times `now`, or at first `least`.
+  static std::string raised(const std::string& flag, double now, double least);
 
   router_options router_;
   std::vector<std::uint64_t> sum_; ///< [E] of this window

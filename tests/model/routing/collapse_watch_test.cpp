@@ -95,3 +95,38 @@ TEST_CASE("the remedy is one that the router can take", "[unit]") {
   strong.losses = {{"switch", 0.2}};
   CHECK_THAT(watch(strong, dead, 200).text, ContainsSubstring("--router-aux-loss-coef (0.6, say)"));
 }
+
+TEST_CASE("more experts per token is no remedy where the router refuses them", "[unit]") {
+  const loads dead = {64, 64, 0, 0};
+  const auto more = ContainsSubstring("more experts per token");
+  for (const auto* name : {"softmax", "softmax_post", "sinkhorn", "quantile"})
+    CHECK_THAT(watch(named(name), dead, 200).text, more);
+  CHECK_THAT(watch(named("switch", 1), dead, 200).text,
+             !more
+               && ContainsSubstring("or choose a router that balances by itself (sinkhorn, expert_choice)"));
+  CHECK_THAT(watch(named("gshard", 2), dead, 200).text, !more && ContainsSubstring("sigmoid_bias"));
+  CHECK_THAT(watch(named("expert_choice"), dead, 200).text,
+             !more && ContainsSubstring("raise --router-choice-capacity-factor"));
+  CHECK_THAT(watch(named("quantile", 3), dead, 200).text,
+             !more && ContainsSubstring("; choose fewer experts"));
+  auto grouped = named("group_limited");
+  grouped.base = "softmax";
+  grouped.groups = 2;
+  grouped.groups_kept = 1;
+  CHECK_THAT(watch(grouped, dead, 200).text, !more); // two of four experts are in reach
+  grouped.groups_kept = 2;
+  CHECK_THAT(watch(grouped, dead, 200).text, more);
+}
+
+TEST_CASE("a remedy raises what is already set", "[unit]") {
+  const loads dead = {64, 64, 0, 0};
+  auto biased = named("sigmoid_bias");
+  biased.bias_update_rate = 0.02;
+  biased.losses = {{"switch", 0.05}};
+  CHECK_THAT(
+    watch(biased, dead, 200).text,
+    ContainsSubstring("--router-bias-update-rate (0.06, say) or --router-aux-loss-coef (0.15, say)"));
+  auto noisy = named("noisy_top_k");
+  noisy.losses = {{"importance", 0.2}, {"load", 0.2}};
+  CHECK_THAT(watch(noisy, dead, 200).text, ContainsSubstring("importance and load (0.6, say)"));
+}
