@@ -183,9 +183,13 @@ const std::vector<bad_row> bad_rows = {
    [](auto& c, auto&) {
      c.model.router.name = "quantile", c.model.router.losses = {{"variance", 1}};
    }},
-  {"--router-loss importance:", "with --router softmax, limit noisy_top_k",
+  {"--router-loss importance:", "with --router softmax, limit noisy_top_k, whose gates",
    [](auto& c, auto&) {
      c.model.router.losses = {{"importance", 1}};
+   }},
+  {"--router-loss load:", "with --router softmax, limit noisy_top_k, which alone has the noise",
+   [](auto& c, auto&) {
+     c.model.router.losses = {{"load", 1}};
    }},
   {"--router-loss load:", "the best expert that is left out",
    [](auto& c, auto&) {
