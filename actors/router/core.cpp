@@ -1,6 +1,7 @@
 #include "actors/router/core.hpp"
 
 #include "actors/plan_check.hpp"
+#include "model/run_failure.hpp"
 
 #include <algorithm>
 #include <string>
@@ -18,6 +19,13 @@ std::uint64_t payload_bytes(const message& m) {
   if (auto* g = std::get_if<gradient>(&m)) return g->rows.bytes() + g->gates.bytes();
   if (auto* g = std::get_if<dense_gradient>(&m)) return g->value.bytes();
   return 0;
+}
+
+/// What a trunk cannot go on with, and in which step that was: counted from 1, as in the metrics.
+run_failure in_step(const run_failure& failure, const plan& p) {
+  const auto* kind = p.kind == step_kind::train ? "step " : "evaluation ";
+  const auto& reason = failure.reason();
+  return run_failure({reason.code, reason.text + " (" + kind + std::to_string(p.ordinal + 1) + ")"});
 }
 
 } // namespace
@@ -116,7 +124,15 @@ void router_core::post(micro& m, progress next, std::function<void()> work, outb
   const auto id = ++last_job_;
   jobs_[id] = {step_, &m};
   const auto flops = trunk_.flops_per_row() * static_cast<double>(m.data->inputs.rows());
-  out.post({id, priority_of(step_, m.number, m.layer), flops, std::move(work)});
+  const auto& p = current()->permission;
+  auto named = [&p, work = std::move(work)] {
+    try {
+      work();
+    } catch (const run_failure& failure) {
+      throw in_step(failure, p);
+    }
+  };
+  out.post({id, priority_of(step_, m.number, m.layer), flops, std::move(named)});
 }
 
 void router_core::start(step_state& s, micro& m, outbox& out) {

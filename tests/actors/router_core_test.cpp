@@ -1,5 +1,6 @@
 #include "actors/router/core.hpp"
 
+#include "model/run_failure.hpp"
 #include "simulation/ledger_trunk.hpp"
 #include "tests/actors/support.hpp"
 
@@ -332,6 +333,35 @@ TEST_CASE("refusals of what came late, or of nobody's work, end nothing", "[unit
                         refusal{{term, 7, 0, 0}, permanent}, refusal{{term, 0, 9, 0}, permanent},
                         refusal{{term, 0, 0, 1}, permanent}})
     for (int i = 0; i < 10; ++i) CHECK(give(f.core, m).empty());
+}
+
+TEST_CASE("what a trunk cannot go on with names its step, counted from 1", "[unit]") {
+  class failing_trunk : public ledger_trunk {
+  public:
+    using ledger_trunk::ledger_trunk;
+
+    std::unique_ptr<trunk_tape> begin(const microbatch_context&, const batch&, const tensor&) override {
+      throw run_failure({error_code::over_limit, "[router] logit: got nan"});
+    }
+  };
+  const auto reason = [](step_kind kind) -> std::string {
+    fixture f;
+    failing_trunk trunk(1, {4, 2, 0b1100, 0, 0}, false);
+    router_core core(settings(1, {}), trunk);
+    auto permission = step(0, {0});
+    permission.kind = kind;
+    permission.ordinal = 11;
+    give(core, permission);
+    give(core, parameters(0));
+    try {
+      give_and_run(core, f.rows(0, 0));
+    } catch (const run_failure& failure) {
+      return failure.reason().text;
+    }
+    return "nothing was thrown";
+  };
+  CHECK(reason(step_kind::train) == "[router] logit: got nan (step 12)");
+  CHECK(reason(step_kind::evaluate) == "[router] logit: got nan (evaluation 12)");
 }
 
 TEST_CASE("a router refuses a plan that does not place every expert", "[unit]") {
