@@ -7,6 +7,7 @@
 #include "model/checkpoint/file.hpp"
 #include "model/checkpoint/model_directory.hpp"
 #include "model/data/batch_geometry.hpp"
+#include "model/memory.hpp"
 #include "model/message_sizes.hpp"
 
 #include <caf/io/middleman.hpp>
@@ -103,9 +104,10 @@ expected<void> head::prepare() {
   auto shape = shape_of(options_.config, *data_);
   if (!shape) return tl::unexpected(shape.error());
   shape_ = *shape;
-  if (nodes_expected() > 0)
-    if (auto ok = check_message_sizes(options_.config, shape_, data_->rows(step_kind::evaluate)); !ok)
-      return ok;
+  const auto fits = nodes_expected() > 0
+                      ? check_message_sizes(options_.config, shape_, data_->rows(step_kind::evaluate))
+                      : check_experts_fit(options_.config, shape_, options_.training, usable_memory());
+  if (!fits) return fits;
   steps_per_epoch_ = steps_per_epoch(options_.config.schedule, data_->rows(step_kind::train));
   return {};
 }

@@ -1,26 +1,25 @@
 #include "model/data/data_sets.hpp"
 
-#include <string>
+#include "model/memory.hpp"
 
-#include <unistd.h>
+#include <string>
 
 namespace troupe {
 
 namespace {
 
-/// A table that is larger than the machine's memory would end the process without a word.
+/// A table that is larger than the memory would end the process without a word.
 expected<void> fits_into_memory(const data_options& data) {
   const auto rows = data.gaussian_rows + data.gaussian_rows / 4; // and the test rows
   const auto needed = rows * static_cast<std::uint64_t>(data.gaussian_width) * sizeof(float);
-  const auto present = static_cast<std::uint64_t>(::sysconf(_SC_PHYS_PAGES))
-                       * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+  const auto present = usable_memory();
   if (needed <= present) return {};
-  return fail(error_code::usage, "--gaussian-rows: got " + std::to_string(data.gaussian_rows) + " rows of "
-                                   + std::to_string(data.gaussian_width) + " numbers, "
-                                   + std::to_string(needed) + " bytes with the test rows, limit "
-                                   + std::to_string(present)
-                                   + " bytes, the memory of this machine; choose fewer or a smaller "
-                                     "--gaussian-width");
+  return fail(error_code::usage,
+              "--gaussian-rows: got " + std::to_string(data.gaussian_rows) + " rows of "
+                + std::to_string(data.gaussian_width) + " numbers, " + std::to_string(needed)
+                + " bytes with the test rows, limit " + std::to_string(present)
+                + " bytes, the memory that this process may use; choose fewer or a smaller "
+                  "--gaussian-width");
 }
 
 } // namespace

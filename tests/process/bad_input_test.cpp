@@ -97,6 +97,9 @@ TEST_CASE("impossible options are refused in one line that names them", "[proces
     usage_row{small_run({"--nodes", "1", "--listen", "0.0.0.0:0"}), "--insecure"},
     usage_row{small_run({"--nodes", "1", "--gaussian-width", "4096", "--expert-hidden-size", "24000"}),
               "--expert-hidden-size: got 24000, with moments a state of"},
+    usage_row{
+      small_run({"--num-experts", "1024", "--gaussian-width", "4096", "--expert-hidden-size", "1048576"}),
+      "--expert-hidden-size: got 1048576 with 1024 experts, at least"},
     usage_row{small_run({"--run-id", "\xfc"}), "--run-id: got 1 bytes"},
     usage_row{small_run({"--run-id", "two\nlines"}), "--run-id: got 9 bytes"},
     usage_row{small_run({"--listen", "nonsense"}), "nonsense"}, usage_row{{"node", "--join", "here"}, "here"},

@@ -159,7 +159,7 @@ TEST_CASE("clusters that no memory holds are refused with their size", "[unit]")
   config.data.gaussian_width = 1 << 20;
   CHECK_THAT(open_data(config).error().text,
              ContainsSubstring("--gaussian-rows: got 2147483647 rows of 1048576 numbers, ")
-               && ContainsSubstring("the memory of this machine"));
+               && ContainsSubstring("the memory that this process may use"));
 }
 
 TEST_CASE("an unknown data set is refused with the names there are", "[unit]") {

@@ -1,0 +1,48 @@
+#include "model/memory.hpp"
+
+#include "model/checks.hpp"
+#include "model/message_sizes.hpp"
+
+#include <algorithm>
+#include <string>
+
+#include <sys/resource.h>
+#include <unistd.h>
+
+namespace troupe {
+
+namespace {
+
+/// A gradient has a number for each parameter.
+std::uint64_t gradient_bytes(configuration config, const model_shape& widths) {
+  config.optimizer.name = "sgd"; // whose states without momentum are the parameters alone
+  config.optimizer.momentum = 0;
+  return states_bytes(config, widths);
+}
+
+} // namespace
+
+std::uint64_t usable_memory() {
+  const auto present = static_cast<std::uint64_t>(::sysconf(_SC_PHYS_PAGES))
+                       * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+  rlimit space{};
+  if (::getrlimit(RLIMIT_AS, &space) != 0 || space.rlim_cur == RLIM_INFINITY) return present;
+  return std::min<std::uint64_t>(present, space.rlim_cur);
+}
+
+expected<void> check_experts_fit(const configuration& config, const model_shape& widths, bool training,
+                                 std::uint64_t bytes) {
+  const auto needed = states_bytes(config, widths) + (training ? gradient_bytes(config, widths) : 0);
+  const auto& model = config.model;
+  checks check;
+  check.require(needed <= bytes, "--expert-hidden-size",
+                std::to_string(model.expert_hidden_size) + " with " + std::to_string(model.experts)
+                  + " experts, at least " + std::to_string(needed) + " bytes of parameters"
+                  + (training ? ", moments and gradients" : " and moments"),
+                std::to_string(bytes) + " bytes, the memory that this process may use",
+                model.shared_experts > 0 ? "choose fewer, or fewer --num-experts or --num-shared-experts"
+                                         : "choose fewer, or fewer --num-experts");
+  return check.result();
+}
+
+} // namespace troupe
