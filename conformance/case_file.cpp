@@ -1,6 +1,7 @@
 #include "conformance/case_file.hpp"
 
 #include "conformance/options_data.hpp"
+#include "model/checkpoint/strict_json.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -128,7 +129,7 @@ std::vector<conformance_case> read_cases(const std::string& path) {
   try {
     root = parse(text);
   } catch (const json::exception& e) {
-    throw case_error(e.what());
+    throw case_error(text_of(e, text.size()));
   }
   only(root, {"format", "precision", "cases"});
   if (const auto format = member(root, "format", json::value_t::string).get<std::string>();

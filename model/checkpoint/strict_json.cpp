@@ -41,9 +41,23 @@ expected<nlohmann::json> parse_strict_json(std::string_view text, const std::str
         watch.see(depth, event, parsed);
         return true;
       });
+  } catch (const nlohmann::json::exception& problem) {
+    return fail(error_code::malformed, "[" + where + "] " + text_of(problem, text.size()));
   } catch (const std::exception& problem) {
     return fail(error_code::malformed, "[" + where + "] " + problem.what());
   }
+}
+
+std::string text_of(const nlohmann::json::exception& problem, std::size_t bytes) {
+  if (const auto* place = dynamic_cast<const nlohmann::json::parse_error*>(&problem)) {
+    const auto at_end = place->byte > bytes;
+    return "byte " + std::to_string(at_end ? bytes : place->byte) + ": got "
+           + (at_end ? "the end" : "what is no JSON in UTF-8") + ", limit one whole JSON value; "
+           + (at_end ? "it was cut" : "it was altered or damaged");
+  }
+  const std::string what = problem.what(); // "[json.exception.out_of_range.406] number overflow …"
+  const auto begin = what.find("] ");
+  return begin == std::string::npos ? what : what.substr(begin + 2);
 }
 
 } // namespace troupe

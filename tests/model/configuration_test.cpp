@@ -355,7 +355,13 @@ TEST_CASE("a configuration with unknown keys or wrong types is refused by name",
   CHECK_THAT(problem(R"({"data": []})"), ContainsSubstring("data: got [], limit an object"));
   CHECK_THAT(problem(R"({"data": {}, "data": {}})"), ContainsSubstring("key 'data': got it twice"));
   CHECK_THAT(problem(R"([1])"), ContainsSubstring("limit an object"));
-  CHECK_THAT(problem(R"({"data": )"), StartsWith("[configuration]"));
+  CHECK(problem(R"({"data": )")
+        == "[configuration] byte 9: got the end, limit one whole JSON value; it was cut");
+  CHECK(problem(R"({"data"; {}})")
+        == "[configuration] byte 8: got what is no JSON in UTF-8, limit one whole JSON value; it was altered "
+           "or damaged");
+  CHECK(problem(R"({"optimizer": {"learning_rate": 1e999}})")
+        == "[configuration] number overflow parsing '1e999'");
   CHECK_THAT(problem(std::string(100, '[')), ContainsSubstring("nesting"));
 }
 

@@ -228,6 +228,14 @@ TEST_CASE("any one damaged byte in any file of a model is noticed", "[unit]") {
   CHECK(load(directory / "model").has_value());
 }
 
+TEST_CASE("a manifest that was cut is refused with the byte at which it ends", "[unit]") {
+  temporary_directory directory;
+  saved(directory / "model");
+  fs::resize_file(directory / "model/manifest.json", 100);
+  CHECK_THAT(model_directory::open(directory / "model").error().text,
+             ContainsSubstring("manifest.json] byte 100: got the end"));
+}
+
 TEST_CASE("a manifest changed by hand is refused", "[unit]") {
   temporary_directory directory;
   saved(directory / "model");

@@ -118,6 +118,9 @@ TEST_CASE("what is unknown, missing or malformed is a miss and never skipped", "
   wrong("\"dtype\": \"i64\"", "\"dtype\": \"i32\"", "unknown dtype");
   wrong("\"tolerance\": {\"abs\": 1e-12, \"rel\": 0},", "", "'tolerance' is missing");
   CHECK(misses_of("").size() == 1);
+  const auto cut = misses_of(R"({"format": )");
+  REQUIRE(cut.size() == 1);
+  CHECK(cut[0].ends_with(": byte 11: got the end, limit one whole JSON value; it was cut"));
   CHECK(misses_of(file_of("")).size() == 1);
   CHECK(misses_of(file_of(route_case + "," + route_case)).size() == 1);
   CHECK(misses_of(changed(file_of(route_case), "moe-conformance-1", "moe-conformance-2")).size() == 1);
