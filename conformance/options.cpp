@@ -56,10 +56,10 @@ bool options::flag(const std::string& name) const {
 
 std::int64_t options::integer(const std::string& name, std::int64_t low) const {
   const auto& v = field(data_->object, name);
-  const bool fits = v.is_number_integer()
-                    && (!v.is_number_unsigned() || v.get<std::uint64_t>() <= std::uint64_t{1} << 31);
+  constexpr std::uint64_t size_max = 65536;
+  const bool fits = v.is_number_integer() && (!v.is_number_unsigned() || v.get<std::uint64_t>() <= size_max);
   if (!fits || v.get<std::int64_t>() < low)
-    wrong(name, "an integer from " + std::to_string(low) + " to 2^31");
+    wrong(name, "an integer from " + std::to_string(low) + " to " + std::to_string(size_max));
   return v.get<std::int64_t>();
 }
 

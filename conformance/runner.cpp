@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <sstream>
 
 namespace troupe::conformance {
@@ -78,6 +79,9 @@ std::string text(const std::vector<std::int64_t>& shape) {
   return out.str();
 }
 
+/// What nothing can be compared with is further off than any number.
+constexpr double not_comparable = std::numeric_limits<double>::infinity();
+
 /// An empty line, or what is wrong with `got`; keeps the largest error.
 std::string compare(const std::string& name, const value& got, const value& want, const tolerance& bound,
                     double& worst) {
@@ -88,7 +92,10 @@ std::string compare(const std::string& name, const value& got, const value& want
     out << name << ": got shape " << text(got.shape) << ", expected " << text(want.shape);
   else if (got.integers != want.integers)
     out << name << ": integers differ";
-  if (!out.str().empty()) return out.str();
+  if (!out.str().empty()) {
+    worst = not_comparable;
+    return out.str();
+  }
   for (std::size_t i = 0; i < want.numbers.size(); ++i) {
     const auto error = std::abs(got.numbers[i] - want.numbers[i]);
     worst = error <= worst ? worst : error; // NaN stays
@@ -107,11 +114,12 @@ std::string check(const conformance_case& c, double& worst) {
     const auto got = evaluate(c);
     for (const auto& [name, want] : c.expect) {
       const auto i = got.find(name);
-      if (i == got.end()) return "'" + name + "' is expected and not known";
+      if (i == got.end()) throw case_error("'" + name + "' is expected and not known");
       if (auto miss = compare(name, i->second, want, c.bound, worst); !miss.empty()) return miss;
     }
     return {};
   } catch (const std::exception& e) {
+    worst = not_comparable;
     return e.what();
   }
 }

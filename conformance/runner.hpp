@@ -16,7 +16,7 @@ struct outcome {
   struct op_summary {
     std::size_t cases = 0;
     std::size_t passed = 0;
-    double worst_error = 0; ///< largest |got − want| of f64 values
+    double worst_error = 0; ///< largest |got − want| of f64 values; infinite where nothing could be compared
     std::string worst_case;
   };
 

@@ -2,9 +2,11 @@
 
 #include <catch2/catch_test_macros.hpp>
 
+#include <cmath>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <limits>
 #include <string>
 
 #include <unistd.h>
@@ -13,15 +15,19 @@ using namespace troupe::conformance;
 
 namespace {
 
-/// Runs a file of these bytes; its misses.
-std::vector<std::string> misses_of(const std::string& text) {
+/// Runs a file of these bytes.
+outcome outcome_of(const std::string& text) {
   const auto path = std::filesystem::temp_directory_path()
                     / ("troupe-cases-" + std::to_string(getpid()) + ".json");
   std::ofstream(path, std::ios::binary) << text;
   outcome result;
   run_file(path.string(), result);
   std::filesystem::remove(path);
-  return result.misses;
+  return result;
+}
+
+std::vector<std::string> misses_of(const std::string& text) {
+  return outcome_of(text).misses;
 }
 
 std::string file_of(const std::string& one_case) {
@@ -96,6 +102,32 @@ TEST_CASE("a formula may choose more experts than its groups hold, the masked on
   CHECK(misses_of(file_of(grouped)).empty());
 }
 
+TEST_CASE("a case in which nothing could be compared has an infinite error", "[unit]") {
+  const auto worst = [](const std::string& from, const std::string& to) {
+    const auto result = outcome_of(file_of(changed(route_case, from, to)));
+    REQUIRE(result.ops.size() == 1);
+    CHECK(result.misses.size() == 1);
+    return result.ops.begin()->second.worst_error;
+  };
+  constexpr auto infinite = std::numeric_limits<double>::infinity();
+  CHECK(worst("\"route\"", "\"rout\"") == infinite);
+  CHECK(worst("\"softmax\"", "\"softmin\"") == infinite);
+  CHECK(worst("\"gates\"", "\"weights\"") == infinite);
+  CHECK(worst("[0, 0]}, \"gates\"", "[1, 0]}, \"gates\"") == infinite);
+  CHECK(std::abs(worst("0.75", "0.5") - 0.25) < 1e-12);
+}
+
+TEST_CASE("a size that would take for ever is a miss", "[unit]") {
+  const std::string capacity_case =
+    R"({"name": "c", "op": "capacity", "options": {"policy": "token_major", "E": 1000000000, "factor": 1, "minimum": 0, "renormalise_after_drop": false},
+ "tolerance": "exact", "input": {"experts": {"shape": [1, 1], "dtype": "i64", "data": [0]}, "gates": {"shape": [1, 1], "dtype": "f64", "data": [1]}},
+ "expect": {"C": {"shape": [], "dtype": "i64", "data": [1]}}})";
+  const auto misses = misses_of(file_of(capacity_case));
+  REQUIRE(misses.size() == 1);
+  CHECK(misses[0].ends_with("c: option 'E' is not an integer from 1 to 65536"));
+  CHECK(misses_of(file_of(changed(capacity_case, "1000000000", "65536"))).empty());
+}
+
 TEST_CASE("what is unknown, missing or malformed is a miss and never skipped", "[unit]") {
   const auto wrong = [](const std::string& from, const std::string& to, const std::string& said) {
     const auto misses = misses_of(file_of(changed(route_case, from, to)));
@@ -110,6 +142,7 @@ TEST_CASE("what is unknown, missing or malformed is a miss and never skipped", "
   wrong(", \"renormalise\": false", "", "'renormalise' is missing");
   wrong("\"k\": 1", "\"k\": 3", "1 to 2");
   wrong("\"k\": 1", "\"k\": 1.5", "an integer");
+  wrong("\"k\": 1", "\"k\": 1000000000", "option 'k' is not an integer from 1 to 65536");
   wrong("\"k\": 1", "\"k\": 1, \"k\": 1", "given twice");
   wrong("\"z\"", "\"y\"", "unknown input 'y'");
   wrong("[1.0986122886681098, 0, 0, 0]", "[1.0986122886681098, 0, 0]", "has 3");
