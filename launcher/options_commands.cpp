@@ -68,8 +68,9 @@ void add_options(CLI::App& command, node_options& options) {
 void add_options(CLI::App& command, ablate_options& options) {
   option_group group(command, "Options");
   group.text("matrix", options.matrix, "MATRIX.toml", "what to compare")->required();
-  group.text("--out", options.out, "DIR",
-             "folder of results; the matrix's name and -ablation, here, when missing");
+  group.text(
+    "--out", options.out, "DIR",
+    "folder of results, new or of an earlier start; the matrix's name and -ablation, here, when missing");
   group.number("--jobs", options.jobs,
                "cells that run at once, the cores divided among them; 0: as many as fit");
   group.toggle("--list", options.list, "show the cells and end");

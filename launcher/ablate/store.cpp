@@ -19,6 +19,7 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr const char* metrics_ending = ".metrics";
+constexpr const char* lock_name = ".lock"; ///< the first file of an ablation's folder
 
 /// Metrics of cells that did not finish, and temporary files of a write that did not.
 void clear_leftovers(const fs::path& cells) {
@@ -36,15 +37,21 @@ expected<result_store> result_store::open(const fs::path& folder) {
   const auto refuse = [&](const std::string& why) {
     return fail(error_code::unavailable, "--out: got " + folder.string() + ": " + why);
   };
-  const auto cells = folder / "cells";
   std::error_code failed;
-  fs::create_directories(cells, failed);
+  fs::create_directories(folder, failed);
   if (failed) return refuse(failed.message() + "; choose a folder that can be written");
-  const int lock = ::open((folder / ".lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+  std::error_code unreadable; // which opening the lock will tell
+  if (!fs::exists(folder / lock_name, unreadable) && !fs::is_empty(folder, unreadable) && !unreadable)
+    return refuse(
+      "it holds other files, limit a new or empty folder, or an ablation's; choose another folder");
+  const int lock = ::open((folder / lock_name).c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
   if (lock < 0) return refuse(std::string(std::strerror(errno)) + "; choose a folder that can be written");
   result_store made(folder, lock);
   if (::flock(lock, LOCK_EX | LOCK_NB) != 0)
     return refuse("another `troupe ablate` works there; wait for it or choose another folder");
+  const auto cells = folder / "cells";
+  fs::create_directories(cells, failed);
+  if (failed) return refuse(failed.message() + "; choose a folder that can be written");
   clear_leftovers(cells);
   return made;
 }

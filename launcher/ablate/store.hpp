@@ -14,7 +14,7 @@ namespace troupe::ablate {
 class result_store {
 public:
   /// Makes the folder, locks it and clears away what an earlier process left half-done. Errors: `unavailable`
-  /// when it cannot be written or another process works in it.
+  /// when it cannot be written, holds files but no ablation's, or another process works in it.
   static expected<result_store> open(const std::filesystem::path& folder);
 
   result_store(result_store&& other) noexcept;

@@ -12,6 +12,7 @@ using namespace troupe;
 using namespace troupe::ablate;
 using Catch::Approx;
 using Catch::Matchers::ContainsSubstring;
+using Catch::Matchers::StartsWith;
 
 namespace {
 
@@ -85,6 +86,22 @@ TEST_CASE("one process at a time works in a folder, and clears away what another
   CHECK_FALSE(std::filesystem::exists(folder / "cells/1111.metrics"));
   CHECK_FALSE(std::filesystem::exists(folder / "cells/1111.json.tmp-7-1"));
   CHECK(std::filesystem::exists(folder / "cells/2222.json"));
+}
+
+TEST_CASE("a folder with other files is refused and left alone, an ablation's goes on beside notes",
+          "[unit]") {
+  const test::temporary_directory folder;
+  std::filesystem::create_directories(folder / "theirs/cells");
+  folder.write("theirs/cells/own.metrics", "kept");
+  const auto refused = result_store::open(folder / "theirs");
+  REQUIRE_FALSE(refused);
+  CHECK_THAT(refused.error().text,
+             StartsWith("--out: got " + (folder / "theirs") + ": it holds other files"));
+  CHECK(test::read_file(folder / "theirs/cells/own.metrics") == "kept");
+  CHECK_FALSE(std::filesystem::exists(folder / "theirs/.lock"));
+  REQUIRE(result_store::open(folder / "ours"));
+  folder.write("ours/notes.txt", "mine");
+  CHECK(result_store::open(folder / "ours"));
 }
 
 TEST_CASE("a folder that cannot be made is an error that names it", "[unit]") {
