@@ -56,7 +56,7 @@ bool options::flag(const std::string& name) const {
 
 std::int64_t options::integer(const std::string& name, std::int64_t low) const {
   const auto& v = field(data_->object, name);
-  constexpr std::uint64_t size_max = 65536;
+  constexpr std::uint64_t size_max = std::uint64_t{1} << 24;
   const bool fits = v.is_number_integer() && (!v.is_number_unsigned() || v.get<std::uint64_t>() <= size_max);
   if (!fits || v.get<std::int64_t>() < low)
     wrong(name, "an integer from " + std::to_string(low) + " to " + std::to_string(size_max));

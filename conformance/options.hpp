@@ -22,7 +22,7 @@ public:
   std::string text(const std::string& name) const;
   double number(const std::string& name) const;
   bool flag(const std::string& name) const;
-  /// A size or a number of steps: from `low` to 65536, which every operation computes in seconds.
+  /// A size or a number of steps: from `low` to 2^24, beyond any model, and yet computed in seconds.
   std::int64_t integer(const std::string& name, std::int64_t low) const;
   std::uint64_t unsigned_integer(const std::string& name) const;
   std::vector<std::int64_t> integers(const std::string& name) const;

@@ -124,7 +124,7 @@ TEST_CASE("a size that would take for ever is a miss", "[unit]") {
  "expect": {"C": {"shape": [], "dtype": "i64", "data": [1]}}})";
   const auto misses = misses_of(file_of(capacity_case));
   REQUIRE(misses.size() == 1);
-  CHECK(misses[0].ends_with("c: option 'E' is not an integer from 1 to 65536"));
+  CHECK(misses[0].ends_with("c: option 'E' is not an integer from 1 to 16777216"));
   CHECK(misses_of(file_of(changed(capacity_case, "1000000000", "65536"))).empty());
 }
 
@@ -142,7 +142,7 @@ TEST_CASE("what is unknown, missing or malformed is a miss and never skipped", "
   wrong(", \"renormalise\": false", "", "'renormalise' is missing");
   wrong("\"k\": 1", "\"k\": 3", "1 to 2");
   wrong("\"k\": 1", "\"k\": 1.5", "an integer");
-  wrong("\"k\": 1", "\"k\": 1000000000", "option 'k' is not an integer from 1 to 65536");
+  wrong("\"k\": 1", "\"k\": 1000000000", "option 'k' is not an integer from 1 to 16777216");
   wrong("\"k\": 1", "\"k\": 1, \"k\": 1", "given twice");
   wrong("\"z\"", "\"y\"", "unknown input 'y'");
   wrong("[1.0986122886681098, 0, 0, 0]", "[1.0986122886681098, 0, 0]", "has 3");
