@@ -49,8 +49,15 @@ any_event read_idle(const json& fields) {
 }
 
 any_event read_start(const json& fields) {
-  return start_event{count(fields, "train_steps"), count(fields, "steps_per_epoch"), text(fields, "aux_name"),
-                     number(fields, "aux_at_balance")};
+  return start_event{count(fields, "train_steps"), count(fields, "steps_per_epoch"),
+                     text(fields, "aux_name")};
+}
+
+std::map<std::string, measured_loss> measured_losses(const json& fields) {
+  std::map<std::string, measured_loss> result;
+  const auto losses = fields.value("losses", std::map<std::string, json>());
+  for (const auto& [name, loss] : losses) result[name] = {number(loss, "value"), number(loss, "at_balance")};
+  return result;
 }
 
 any_event read_step(const json& fields) {
@@ -59,7 +66,7 @@ any_event read_step(const json& fields) {
   step.of = count(fields, "of");
   step.epoch = count(fields, "epoch");
   step.loss = number(fields, "loss");
-  step.aux = number(fields, "aux");
+  if (fields.contains("aux")) step.aux = number(fields, "aux");
   step.z = number(fields, "z");
   step.learning_rate = number(fields, "lr");
   step.samples_per_second = number(fields, "samples_per_second");
@@ -67,6 +74,7 @@ any_event read_step(const json& fields) {
   step.entropy = number(fields, "entropy");
   step.dead_experts = count(fields, "dead_experts");
   step.bytes_sent = count(fields, "bytes_sent");
+  step.losses = measured_losses(fields);
   return step;
 }
 

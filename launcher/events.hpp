@@ -4,6 +4,8 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -44,8 +46,13 @@ struct joined_event {
 struct start_event {
   std::uint64_t train_steps = 0;
   std::uint64_t steps_per_epoch = 0;
-  std::string aux_name; ///< the loss that a step's `aux` is
-  double aux_at_balance = 0;
+  std::string aux_name; ///< the balance loss that a step's `aux` is; empty: none is measured
+};
+
+/// A loss of the router, unscaled.
+struct measured_loss {
+  double value = 0;
+  double at_balance = 0; ///< its value when every expert gets the same
 };
 
 /// One training step has ended. Means over the step; `expert_rows` counts its (token, slot) pairs.
@@ -54,7 +61,7 @@ struct step_event {
   std::uint64_t of = 0;
   std::uint64_t epoch = 0; ///< 0-based
   double loss = 0;
-  double aux = 0;
+  std::optional<double> aux;
   double z = 0;
   double learning_rate = 0;
   double samples_per_second = 0;
@@ -62,6 +69,7 @@ struct step_event {
   double entropy = 0;
   std::uint64_t dead_experts = 0;
   std::uint64_t bytes_sent = 0;
+  std::map<std::string, measured_loss> losses; ///< of the last step only
 };
 
 struct evaluation_event {

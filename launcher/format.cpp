@@ -69,9 +69,23 @@ std::string duration(double seconds) {
 
 // ---- lines ----------------------------------------------------------------------------------------------------------
 
-std::string step_line(const step_event& step) {
-  return fmt::format("Step {} | Loss: {:.4f} | Aux Loss: {:.4f} | LR: {:.2e} | {} samples/s", step.step,
-                     step.loss, step.aux, step.learning_rate, short_count(step.samples_per_second));
+std::string step_line(const step_event& step, const std::string& aux_name) {
+  auto line = fmt::format("Step {} | Loss: {:.4f}", step.step, step.loss);
+  if (step.aux)
+    line += fmt::format(" | Aux Loss{}: {:.4f}", aux_name == "switch" ? "" : " (" + aux_name + ")",
+                        *step.aux);
+  return line
+         + fmt::format(" | LR: {:.2e} | {} samples/s", step.learning_rate,
+                       short_count(step.samples_per_second));
+}
+
+std::string losses_line(const step_event& step) {
+  std::string line;
+  for (const auto& [name, loss] : step.losses)
+    line += fmt::format("{}{} {:.4f} ({:.4g} at balance)",
+                        line.empty() ? "Router losses of the last step: " : ", ", name, loss.value,
+                        loss.at_balance);
+  return line;
 }
 
 std::string evaluation_line(const evaluation_event& evaluation, std::uint64_t steps,

@@ -19,8 +19,12 @@ std::string byte_count(std::uint64_t bytes);
 /// 42 → "42s", 192 → "3m12s", 3700 → "1h01m".
 std::string duration(double seconds);
 
-/// `Step 100 | Loss: 0.4821 | Aux Loss: 1.0312 | LR: 1.00e-03 | 81.2k samples/s`
-std::string step_line(const step_event& step);
+/// `Step 100 | Loss: 0.4821 | Aux Loss: 1.0312 | LR: 1.00e-03 | 81.2k samples/s`. A balance loss other than
+/// `switch` is named, `Aux Loss (variance): 0.0125`; without one its field is left out.
+std::string step_line(const step_event& step, const std::string& aux_name);
+/// `Router losses of the last step: switch 1.0312 (1 at balance), z 1.9412 (1.922 at balance)`; empty without
+/// losses.
+std::string losses_line(const step_event& step);
 /// `Epoch 1 | Test accuracy: 0.8431 | Test loss: 0.4432 | 10,000 rows`; after a run of `steps` that ends
 /// inside an epoch, `Epoch 2 (step 30 of 469) | …`. Epochs count from 1, as in the live display.
 std::string evaluation_line(const evaluation_event& evaluation, std::uint64_t steps,

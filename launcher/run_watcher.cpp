@@ -92,7 +92,7 @@ void run_watcher::see(child&, const step_event& event) {
   if (terminal_.live)
     display_.draw(live_lines(event, start_, seconds_left(), terminal_columns() - 1, terminal_.utf8));
   else if (options_.log_interval > 0 && event.step % options_.log_interval == 0)
-    say(step_line(event));
+    say(step_line(event, start_.aux_name));
 }
 
 void run_watcher::see(child&, const evaluation_event& event) {
@@ -227,9 +227,7 @@ void run_watcher::print_summary() const {
   if (evaluation_)
     print_text(fmt::format("Test accuracy: {:.4f} ({} rows, loss {:.4f})\n", evaluation_->accuracy,
                            grouped_count(evaluation_->rows), evaluation_->loss));
-  if (training() && step_ && !start_.aux_name.empty())
-    print_text(fmt::format("Balance loss ({}) of the last step: {:.4f}, {:.4g} at balance\n", start_.aux_name,
-                           step_->aux, start_.aux_at_balance));
+  if (step_ && !step_->losses.empty()) print_text(losses_line(*step_) + "\n");
   const auto& rows = evaluation_ ? evaluation_->expert_rows : step_ ? step_->expert_rows : rows_per_expert();
   if (rows.empty()) return;
   print_text(fmt::format("Load of each expert over {}:\n", evaluation_ ? "the test data" : "the last step"));

@@ -201,12 +201,10 @@ expected<void> head::hire() {
   const auto updates = options_.training ? train_steps(c.schedule, o.train_rows) : 0;
   recorder_ = std::make_unique<recorder>(options_, updates, steps_per_epoch_, events_);
   if (auto ok = recorder_->open(); !ok) return ok;
-  const auto balance_loss = shown_balance_loss(c.model.router);
   events_.write({{"event", "start"},
                  {"train_steps", updates},
                  {"steps_per_epoch", steps_per_epoch_},
-                 {"aux_name", balance_loss},
-                 {"aux_at_balance", loss_at_balance(balance_loss, c.model)}});
+                 {"aux_name", shown_balance_loss(c.model.router)}});
   if (options_.training)
     for (const auto& text : warnings_of(c)) events_.write({{"event", "warning"}, {"text", text}});
   staff.directory = {optimizer_, routers_};

@@ -34,11 +34,13 @@ json losses_of(const std::map<std::string, double>& values, const model_options&
 } // namespace
 
 std::string shown_balance_loss(const router_options& router) {
-  const auto counts = [](const loss_option& l) { return l.name != "z" && l.coefficient > 0; };
+  const auto balances = [](const loss_option& l) { return l.name != "z"; };
+  const auto counts = [&](const loss_option& l) { return balances(l) && l.coefficient > 0; };
   for (const auto& loss : router.losses)
     if (loss.name == "switch" && counts(loss)) return loss.name;
-  const auto first = std::ranges::find_if(router.losses, counts);
-  return first == router.losses.end() ? "switch" : first->name;
+  auto first = std::ranges::find_if(router.losses, counts);
+  if (first == router.losses.end()) first = std::ranges::find_if(router.losses, balances);
+  return first == router.losses.end() ? std::string() : first->name;
 }
 
 double loss_at_balance(const std::string& name, const model_options& model) {

@@ -10,8 +10,8 @@ namespace troupe::node {
 
 struct step_record;
 
-/// The loss that a log line shows as "Aux Loss": `switch` if it has a coefficient, else the first balance
-/// loss that has one; `switch` where there is none.
+/// The balance loss that a log line shows: `switch` if it has a coefficient, else the first that has one,
+/// else the first that is measured. Empty: none is (`z` is no balance loss).
 std::string shown_balance_loss(const router_options& router);
 
 /// Value of a loss of the model when every expert gets the same.

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <functional>
+#include <optional>
 #include <utility>
 
 namespace troupe::node {
@@ -14,11 +15,22 @@ namespace {
 constexpr std::size_t rate_window = 64;
 constexpr double event_spacing_seconds = 0.05; ///< at most 20 events a second besides the log lines
 
-double named(const step_record& r, const std::string& name) {
-  double sum = 0;
+/// Mean over the layers; nothing where no layer has measured it.
+std::optional<double> measured(const step_record& r, const std::string& name) {
+  std::optional<double> sum;
   for (auto& layer : r.values)
-    if (auto i = layer.find(name); i != layer.end()) sum += i->second;
-  return r.values.empty() ? 0 : sum / static_cast<double>(r.values.size());
+    if (auto i = layer.find(name); i != layer.end()) sum = sum.value_or(0) + i->second;
+  if (sum) *sum /= static_cast<double>(r.values.size());
+  return sum;
+}
+
+/// Each measured loss of the router, with its value at perfect balance.
+nlohmann::ordered_json mean_losses(const step_record& r, const model_options& model) {
+  auto losses = nlohmann::ordered_json::object();
+  for (const auto& loss : model.router.losses)
+    if (const auto value = measured(r, loss.name))
+      losses[loss.name] = {{"value", *value}, {"at_balance", loss_at_balance(loss.name, model)}};
+  return losses;
 }
 
 std::uint64_t dead_experts(const step_record& r) {
@@ -160,20 +172,23 @@ bool recorder::take(const step_summary& summary, double seconds) {
 }
 
 nlohmann::ordered_json recorder::step_event(const step_summary& summary, const step_record& r) const {
-  return {{"event", "step"},
-          {"step", steps_done_},
-          {"of", updates_},
-          {"epoch", (steps_done_ - 1) / steps_per_epoch_},
-          {"loss", r.loss},
-          {"aux", named(r, shown_balance_loss(options_.config.model.router))},
-          {"z", named(r, "z")},
-          {"lr", summary.permission.learning_rate},
-          {"samples_per_second", samples_per_second()},
-          {"expert_rows", r.expert_rows},
-          {"entropy", named(r, "entropy")},
-          {"dead_experts", dead_experts(r)},
-          {"phases_us", r.phases},
-          {"bytes_sent", r.bytes_sent()}};
+  const auto& model = options_.config.model;
+  nlohmann::ordered_json event{{"event", "step"},
+                               {"step", steps_done_},
+                               {"of", updates_},
+                               {"epoch", (steps_done_ - 1) / steps_per_epoch_},
+                               {"loss", r.loss},
+                               {"z", measured(r, "z").value_or(0)},
+                               {"lr", summary.permission.learning_rate},
+                               {"samples_per_second", samples_per_second()},
+                               {"expert_rows", r.expert_rows},
+                               {"entropy", measured(r, "entropy").value_or(0)},
+                               {"dead_experts", dead_experts(r)},
+                               {"phases_us", r.phases},
+                               {"bytes_sent", r.bytes_sent()}};
+  if (const auto aux = measured(r, shown_balance_loss(model.router))) event["aux"] = *aux;
+  if (steps_done_ == updates_) event["losses"] = mean_losses(r, model);
+  return event;
 }
 
 bool recorder::training_step(const step_summary& summary, const step_record& r, double seconds) {

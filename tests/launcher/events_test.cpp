@@ -40,15 +40,22 @@ TEST_CASE("each event is read with its fields", "[unit]") {
   CHECK(step.expert_rows == rows_per_expert{{1, 2}, {3, 4}});
   CHECK(step.dead_experts == 3);
   CHECK(step.bytes_sent == 7);
+  CHECK(step.aux == 1.5);
+  CHECK(step.losses.empty());
+  const auto last = read<step_event>(
+    R"({"event":"step","losses":{"variance":{"value":0.5,"at_balance":0},"hf":{"value":2.5,"at_balance":2}}})");
+  CHECK_FALSE(last.aux);
+  REQUIRE(last.losses.size() == 2);
+  CHECK(last.losses.at("hf").value == 2.5);
+  CHECK(last.losses.at("hf").at_balance == 2);
+  CHECK(last.losses.at("variance").at_balance == 0);
   const auto evaluation = read<evaluation_event>(
     R"({"event":"evaluation","accuracy":0.875,"rows":10000,"epoch":2})");
   CHECK(evaluation.accuracy == 0.875);
   CHECK(evaluation.rows == 10000);
-  const auto start = read<start_event>(
-    R"({"event":"start","train_steps":5,"aux_name":"hf","aux_at_balance":2.0})");
+  const auto start = read<start_event>(R"({"event":"start","train_steps":5,"aux_name":"hf"})");
   CHECK(start.train_steps == 5);
   CHECK(start.aux_name == "hf");
-  CHECK(start.aux_at_balance == 2);
   CHECK(read<digest_event>(R"({"event":"digest","sha256":"ab"})").sha256 == "ab");
   CHECK(read<saved_event>(R"({"event":"saved","directory":"d"})").directory == "d");
   CHECK(read<warning_event>(R"({"event":"warning","text":"w"})").text == "w");
@@ -78,7 +85,8 @@ TEST_CASE("events and fields of a newer node program are skipped", "[unit]") {
 TEST_CASE("a line that is no event is refused", "[unit]") {
   for (const char* line :
        {"", "text", "[]", "{", R"({"step":1})", R"({"event":1})", R"({"event":"step","step":"x"})",
-        R"({"event":"step","expert_rows":[1]})", R"({"event":"step","loss":"x"})", "\xff\xfe"}) {
+        R"({"event":"step","expert_rows":[1]})", R"({"event":"step","loss":"x"})",
+        R"({"event":"step","losses":[1]})", "\xff\xfe"}) {
     CAPTURE(line);
     const auto parsed = parse_event(line);
     REQUIRE_FALSE(parsed);

@@ -78,7 +78,8 @@ json step_event(int step, int of) {
           {"expert_rows", {{64, 32, 32, 128}}},
           {"entropy", 1.2},
           {"dead_experts", 0},
-          {"bytes_sent", 4096}};
+          {"bytes_sent", 4096},
+          {"losses", {{"switch", {{"value", 1.03118}, {"at_balance", 1.0}}}}}};
 }
 
 /// Takes `nodes` connections on a loopback port that it announces.
@@ -146,11 +147,7 @@ int head() {
   const bool training = flags.at("--task") == "train";
   const int steps = 469;
   if (training)
-    emit({{"event", "start"},
-          {"train_steps", steps},
-          {"steps_per_epoch", steps},
-          {"aux_name", "switch"},
-          {"aux_at_balance", 1.0}});
+    emit({{"event", "start"}, {"train_steps", steps}, {"steps_per_epoch", steps}, {"aux_name", "switch"}});
   for (const int step : {1, 50, 100, 200, 250})
     if (training) emit(step_event(step, steps));
   if (behaviour == "warn")

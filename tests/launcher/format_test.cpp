@@ -13,9 +13,23 @@ TEST_CASE("a step is one line", "[unit]") {
   step.aux = 1.03118;
   step.learning_rate = 1e-3;
   step.samples_per_second = 81234;
-  CHECK(step_line(step) == "Step 100 | Loss: 0.4821 | Aux Loss: 1.0312 | LR: 1.00e-03 | 81.2k samples/s");
+  CHECK(step_line(step, "switch")
+        == "Step 100 | Loss: 0.4821 | Aux Loss: 1.0312 | LR: 1.00e-03 | 81.2k samples/s");
+  CHECK(step_line(step, "variance")
+        == "Step 100 | Loss: 0.4821 | Aux Loss (variance): 1.0312 | LR: 1.00e-03 | 81.2k samples/s");
+  step.aux.reset();
+  CHECK(step_line(step, "") == "Step 100 | Loss: 0.4821 | LR: 1.00e-03 | 81.2k samples/s");
   step.loss = std::numeric_limits<double>::quiet_NaN();
-  CHECK(step_line(step).starts_with("Step 100 | Loss: nan | "));
+  CHECK(step_line(step, "").starts_with("Step 100 | Loss: nan | "));
+}
+
+TEST_CASE("every measured loss is told with its value at balance, and none that is not", "[unit]") {
+  step_event step;
+  CHECK(losses_line(step) == "");
+  step.losses["z"] = {1.94118, 1.921812}; // (ln 4)²
+  step.losses["switch"] = {1.03118, 1};
+  CHECK(losses_line(step)
+        == "Router losses of the last step: switch 1.0312 (1 at balance), z 1.9412 (1.922 at balance)");
 }
 
 TEST_CASE("a test says after which epoch, from 1, or at which step of one", "[unit]") {
@@ -82,7 +96,7 @@ TEST_CASE("the live display fits every width", "[unit]") {
   step.of = 400;
   step.loss = 0.5;
   step.expert_rows = {{1, 2, 3, 4}};
-  const auto wide = live_lines(step, {400, 200, {}, 0}, 65, 120, true);
+  const auto wide = live_lines(step, {400, 200, {}}, 65, 120, true);
   REQUIRE(wide.size() == 2);
   CHECK(wide[0].starts_with(" 25% |██████████ "));
   CHECK(wide[0].find("100/400  epoch 1  loss 0.5000") != std::string::npos);

@@ -50,7 +50,7 @@ TEST_CASE("a run prints its steps, its result and the load of the experts", "[pr
   CHECK_THAT(output, !ContainsSubstring("Step 50 ") && !ContainsSubstring("\x1b"));
   CHECK(has_line(output, "digest " + std::string(64, 'a')));
   CHECK(has_line(output, "Test accuracy: 0.8431 (10,000 rows, loss 0.4432)"));
-  CHECK(has_line(output, "Balance loss (switch) of the last step: 1.0312, 1 at balance"));
+  CHECK(has_line(output, "Router losses of the last step: switch 1.0312 (1 at balance)"));
   CHECK(has_line(output, "       3        10,000   50.0%  ##############################"));
   CHECK(has_line(output, "       1         2,500   12.5%  ########......................"));
 }

@@ -45,7 +45,7 @@ TEST_CASE("the rate of a run is of all its training steps, and evaluations take 
   CHECK_THAT(all.samples_per_second_of_run(), WithinRel(2000 / 30.0, 1e-9));
 }
 
-TEST_CASE("the balance loss that is shown is the one that counts, with its value at balance", "[unit]") {
+TEST_CASE("the balance loss that is shown is the one that counts, or else is measured", "[unit]") {
   model_options model;
   model.experts = 8;
   model.router.experts_per_token = 2;
@@ -53,12 +53,42 @@ TEST_CASE("the balance loss that is shown is the one that counts, with its value
     model.router.losses = std::move(losses);
     return shown_balance_loss(model.router);
   };
-  CHECK(shown({}) == "switch");
-  CHECK(shown({{"variance", 0}, {"z", 0.1}}) == "switch");
+  CHECK(shown({}) == "");
+  CHECK(shown({{"z", 0.1}}) == "");
+  CHECK(shown({{"z", 0.1}, {"variance", 0}, {"switch", 0}}) == "variance");
   CHECK(shown({{"variance", 0}, {"z", 0.1}, {"hf", 0.1}, {"switch", 0}}) == "hf");
   CHECK(shown({{"hf", 0.1}, {"switch", 0.1}}) == "switch");
   CHECK(loss_at_balance("switch", model) == 1);
   CHECK(loss_at_balance("hf", model) == 2);
+}
+
+TEST_CASE("a step tells the losses that were measured, the last one with their values at balance", "[unit]") {
+  event_writer nowhere(-1);
+  head_options options;
+  options.config.model.experts = 8;
+  options.config.model.router.experts_per_token = 2;
+  const auto last_of = [&](std::vector<loss_option> losses) {
+    options.config.model.router.losses = std::move(losses);
+    auto summary = training(0, 8);
+    summary.replicas.resize(1);
+    auto& report = summary.replicas[0].microbatches.emplace_back();
+    report.rows = 8;
+    for (const double value : {2.25, 2.75}) { // two layers
+      auto& layer = report.layers.emplace_back();
+      for (const auto& loss : options.config.model.router.losses) layer.values.push_back({loss.name, value});
+    }
+    recorder all(options, 1, 1, nowhere);
+    all.take(summary, 0);
+    return all.progress();
+  };
+  const auto both = last_of({{"hf", 0.1}, {"variance", 0}});
+  CHECK(both["aux"] == 2.5);
+  CHECK(both["losses"]
+        == nlohmann::ordered_json::parse(
+          R"({"hf":{"value":2.5,"at_balance":2.0},"variance":{"value":2.5,"at_balance":0.0}})"));
+  const auto none = last_of({});
+  CHECK_FALSE(none.contains("aux"));
+  CHECK(none["losses"].empty());
 }
 
 TEST_CASE("progress changes with the steps that are told, and every step is in the metrics", "[unit]") {
