@@ -81,9 +81,9 @@ std::string padded(const std::vector<std::vector<std::string>>& rows) {
   return text;
 }
 
-std::string run_line(const json& status) {
-  auto line = fmt::format("Run {}", cell(status, "run_id"));
-  line += fmt::format(" | step {} of {}", cell(status, "step"), cell(status, "of"));
+/// The steps of a run that has done some.
+std::string steps_text(const json& status) {
+  auto line = fmt::format(" | step {} of {}", cell(status, "step"), cell(status, "of"));
   line += fmt::format(" | epoch {}",
                       cell(status, "epoch", [](double epoch) { return fmt::format("{:.0f}", epoch + 1); }));
   line += fmt::format(" | loss {}",
@@ -92,7 +92,15 @@ std::string run_line(const json& status) {
                         return rate < 100 ? fmt::format("{:.1f}", rate) : short_count(rate);
                       }));
   line += fmt::format(" | {} samples/s", cell(status, "samples_per_second", short_count));
-  return line + fmt::format(" | {} sent per step\n", cell(status, "bytes_sent", bytes_cell));
+  return line + fmt::format(" | {} sent per step", cell(status, "bytes_sent", bytes_cell));
+}
+
+std::string run_line(const json& status) {
+  const auto run = "Run " + cell(status, "run_id");
+  if (status.contains("step")) return run + steps_text(status) + "\n";
+  if (!status.contains("nodes_awaited")) return run + " | no step yet\n";
+  const auto awaited = cell(status, "nodes_awaited");
+  return run + fmt::format(" | waiting for {} node{}\n", awaited, awaited == "1" ? "" : "s");
 }
 
 } // namespace
@@ -120,7 +128,7 @@ expected<std::string> status_table(const std::string& text) {
   if (nodes != status.end() && nodes->is_array())
     for (const auto& node : *nodes)
       if (node.is_object()) rows.push_back(row_of(node));
-  return run_line(status) + padded(without_empty_columns(rows));
+  return run_line(status) + (rows.size() > 1 ? padded(without_empty_columns(rows)) : "");
 }
 
 } // namespace troupe::launcher

@@ -204,6 +204,7 @@ struct coordinator_state {
   std::string status() const {
     const auto progress = staff.progress ? staff.progress() : run_progress();
     auto result = nlohmann::ordered_json::parse(progress.text);
+    if (const auto awaited = core.nodes_awaited(); awaited > 0) result["nodes_awaited"] = awaited;
     auto& nodes = result["nodes"] = nlohmann::ordered_json::array();
     for (auto& [id, n] : core.nodes()) {
       auto experts = nlohmann::ordered_json::array(); // layer · experts per layer + expert

@@ -13,7 +13,7 @@ std::string to_string(node_state s) {
     case node_state::joining: return "joining";
     case node_state::active: return "active";
     case node_state::draining: return "draining";
-    case node_state::released: return "released";
+    case node_state::released: return "left"; // as people say
     case node_state::lost: return "lost";
   }
   return "?";
@@ -29,6 +29,11 @@ void coordinator_core::note(const node_record& n, std::string reason) {
 
 std::vector<node_event> coordinator_core::take_events() {
   return std::exchange(events_, {});
+}
+
+std::size_t coordinator_core::nodes_awaited() const {
+  const auto ready = with_state(node_state::active).size();
+  return started() || ready >= settings_.nodes_expected ? 0 : settings_.nodes_expected - ready;
 }
 
 std::vector<node_id> coordinator_core::with_state(node_state s) const {

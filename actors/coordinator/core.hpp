@@ -95,6 +95,8 @@ public:
   const std::vector<node_id>& placement() const noexcept { return placement_; }
 
   bool started() const noexcept { return version_ > 0; }
+  /// How many more nodes must be ready before the run starts.
+  std::size_t nodes_awaited() const;
 
 private:
   expected<void> admissible(const join_request& m) const;

@@ -323,9 +323,7 @@ run_progress head::progress() const {
 }
 
 void head::report_node(const node_event& e) {
-  const auto state = e.state == node_state::active     ? std::string("joined")
-                     : e.state == node_state::released ? std::string("left")
-                                                       : to_string(e.state);
+  const auto state = e.state == node_state::active ? std::string("joined") : to_string(e.state);
   if (e.state == node_state::joining || e.node == 0) return;
   events_.write(
     {{"event", "node"}, {"node", e.node}, {"name", e.name}, {"state", state}, {"reason", e.reason}});

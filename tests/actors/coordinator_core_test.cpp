@@ -228,6 +228,20 @@ TEST_CASE("changes of placement go one after the other", "[unit]") {
   CHECK(give(core, placement_settled{term, 1}).empty()); // a repeat
 }
 
+TEST_CASE("a run that has not started says how many nodes it waits for", "[unit]") {
+  coordinator_core core(settings(3));
+  CHECK(core.nodes_awaited() == 3);
+  start(core, 1);
+  CHECK(core.nodes_awaited() == 2);
+  REQUIRE(core.join(request(), "here")); // not ready yet
+  CHECK(core.nodes_awaited() == 2);
+  start(core, 2);
+  CHECK(core.nodes_awaited() == 0);
+  outbox out;
+  REQUIRE(core.drain("1", out));
+  CHECK(core.nodes_awaited() == 0);
+}
+
 TEST_CASE("a node that is asked to leave is released when its experts have moved", "[unit]") {
   coordinator_core core(settings(3));
   start(core, 3);
@@ -244,6 +258,7 @@ TEST_CASE("a node that is asked to leave is released when its experts have moved
   CHECK(releases.front().how == parting::drained);
   CHECK(sent<placement_change>(done).at(0).nodes == std::vector<node_id>{1, 3});
   CHECK(core.nodes().at(2).state == node_state::released);
+  CHECK(to_string(core.nodes().at(2).state) == "left"); // in `troupe status` as in the head's log
 }
 
 TEST_CASE("a node that is asked to leave during a change stays until the next one", "[unit]") {

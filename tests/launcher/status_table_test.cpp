@@ -29,6 +29,20 @@ TEST_CASE("a status becomes a line and a table", "[unit]") {
        "2     late    active    atlas, process 72  16       none     -       -        -\n");
 }
 
+TEST_CASE("before its first step a run says what it waits for, without a table of no nodes", "[unit]") {
+  const auto shown = [](const std::string& text) { return status_table(text).value(); };
+  CHECK(shown(R"({"run_id":"r1","nodes_awaited":2,"nodes":[],"placement":[]})")
+        == "Run r1 | waiting for 2 nodes\n");
+  CHECK(shown(R"({"run_id":"r1","nodes_awaited":1,"nodes":[{"node":1,"name":"a","state":"active"}]})")
+        == "Run r1 | waiting for 1 node\n"
+           "Node  Name  State\n"
+           "1     a     active\n");
+  CHECK(shown(R"({"run_id":"r1","nodes":[{"node":1,"state":"left"}]})")
+        == "Run r1 | no step yet\n"
+           "Node  State\n"
+           "1     left\n");
+}
+
 TEST_CASE("what is no status is refused", "[unit]") {
   CHECK_FALSE(status_table("connection refused"));
   CHECK_FALSE(status_table("[]"));
