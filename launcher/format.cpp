@@ -74,9 +74,10 @@ std::string step_line(const step_event& step, const std::string& aux_name) {
   if (step.aux)
     line += fmt::format(" | Aux Loss{}: {:.4f}", aux_name == "switch" ? "" : " (" + aux_name + ")",
                         *step.aux);
-  return line
-         + fmt::format(" | LR: {:.2e} | {} samples/s", step.learning_rate,
-                       short_count(step.samples_per_second));
+  line += fmt::format(" | LR: {:.2e}", step.learning_rate);
+  if (step.samples_per_second > 0)
+    line += fmt::format(" | {} samples/s", short_count(step.samples_per_second));
+  return line;
 }
 
 std::string losses_line(const step_event& step) {
@@ -156,25 +157,51 @@ std::string load_line(const std::vector<std::uint64_t>& rows, const std::string&
   if (rows.size() <= experts_with_bar_max && around + rows.size() * 3 <= columns)
     return title + load_bars(rows, std::min<std::size_t>(12, (columns - around) / rows.size()), utf8)
            + summary;
-  return title + load_columns(rows, utf8) + summary;
+  const bool fits = title.size() + rows.size() + summary.size() <= columns;
+  return title + load_columns(rows, utf8) + (fits ? summary : "");
+}
+
+/// What a line says, if there is room: a greater rank goes first.
+struct field {
+  std::string text;
+  int rank = 0;
+};
+
+std::string fitting(std::vector<field> fields, std::size_t columns) {
+  const auto text = [&] {
+    std::string all;
+    for (const auto& each : fields) all += "  " + each.text;
+    return all;
+  };
+  while (!fields.empty() && text().size() > columns)
+    fields.erase(std::ranges::max_element(fields, {}, &field::rank));
+  return text();
+}
+
+std::string progress_line(const step_event& step, const start_event& start, double seconds_left,
+                          std::size_t columns, bool utf8) {
+  constexpr std::size_t bar_min = 4;
+  constexpr std::size_t bar_max = 40;
+  const auto of = std::max<std::uint64_t>(step.of, start.train_steps);
+  std::vector<field> fields = {{fmt::format("{}/{}", step.step, of), 0}};
+  if (start.steps_per_epoch > 0) fields.push_back({fmt::format("epoch {}", step.epoch + 1), 4});
+  fields.push_back({fmt::format("loss {:.4f}", step.loss), 1});
+  if (step.samples_per_second > 0)
+    fields.push_back({fmt::format("{} samples/s", short_count(step.samples_per_second)), 2});
+  if (seconds_left >= 0) fields.push_back({duration(seconds_left) + " left", 3});
+  const auto share = share_of(step.step, of);
+  const auto percent = fmt::format("{:>3.0f}% ", 100 * share);
+  const auto around = percent.size() + 2; // the ends of the bar
+  const auto facts = fitting(std::move(fields), columns - std::min(columns, around + bar_min));
+  const auto room = columns - std::min(columns, around + facts.size());
+  return percent + (room >= bar_min ? "|" + bar(share, std::min(bar_max, room), utf8) + "|" : "") + facts;
 }
 
 } // namespace
 
 std::vector<std::string> live_lines(const step_event& step, const start_event& start, double seconds_left,
                                     std::size_t columns, bool utf8) {
-  const auto of = std::max<std::uint64_t>(step.of, start.train_steps);
-  const auto share = share_of(step.step, of);
-  auto facts = fmt::format("  {}/{}", step.step, of);
-  if (start.steps_per_epoch > 0) facts += fmt::format("  epoch {}", step.epoch + 1);
-  facts += fmt::format("  loss {:.4f}  {} samples/s", step.loss, short_count(step.samples_per_second));
-  if (seconds_left >= 0) facts += fmt::format("  {} left", duration(seconds_left));
-  const auto percent = fmt::format("{:>3.0f}% ", 100 * share);
-  const auto room = columns > facts.size() + percent.size() + 3 ? columns - facts.size() - percent.size() - 3
-                                                                : 0;
-  std::vector<std::string> lines;
-  lines.push_back(percent + (room >= 4 ? "|" + bar(share, std::min<std::size_t>(40, room), utf8) + "|" : "")
-                  + facts);
+  std::vector<std::string> lines = {progress_line(step, start, seconds_left, columns, utf8)};
   for (std::size_t layer = 0; layer < std::min<std::size_t>(4, step.expert_rows.size()); ++layer)
     if (!step.expert_rows[layer].empty())
       lines.push_back(

@@ -20,7 +20,8 @@ std::string byte_count(std::uint64_t bytes);
 std::string duration(double seconds);
 
 /// `Step 100 | Loss: 0.4821 | Aux Loss: 1.0312 | LR: 1.00e-03 | 81.2k samples/s`. A balance loss other than
-/// `switch` is named, `Aux Loss (variance): 0.0125`; without one its field is left out.
+/// `switch` is named, `Aux Loss (variance): 0.0125`; without one its field is left out, and so is a rate that
+/// is not known yet.
 std::string step_line(const step_event& step, const std::string& aux_name);
 /// `Router losses of the last step: switch 1.0312 (1 at balance), z 1.9412 (1.922 at balance)`; empty without
 /// losses.
@@ -34,7 +35,7 @@ std::string evaluation_line(const evaluation_event& evaluation, std::uint64_t st
 std::vector<std::string> load_table(const rows_per_expert& rows, bool utf8);
 
 /// What the live display shows: progress with step, epoch, loss, rate and time left, then the load of the
-/// experts. `seconds_left` < 0: not known yet.
+/// experts. What does not fit into the columns is left out whole. `seconds_left` < 0: not known yet.
 std::vector<std::string> live_lines(const step_event& step, const start_event& start, double seconds_left,
                                     std::size_t columns, bool utf8);
 

@@ -27,8 +27,9 @@ std::string with_bar(double share, const std::string& facts, std::size_t columns
 
 std::string cell_line(const running_cell& each) {
   if (each.last.step == 0) return "       " + each.name + "  starting ...";
-  return fmt::format("  {:>3.0f}% {}  loss {:.4f}  {} samples/s", 100 * each.share(), each.name,
-                     each.last.loss, launcher::short_count(each.last.samples_per_second));
+  const auto line = fmt::format("  {:>3.0f}% {}  loss {:.4f}", 100 * each.share(), each.name, each.last.loss);
+  const auto rate = each.last.samples_per_second;
+  return rate > 0 ? line + fmt::format("  {} samples/s", launcher::short_count(rate)) : line;
 }
 
 } // namespace

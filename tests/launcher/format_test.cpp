@@ -17,6 +17,9 @@ TEST_CASE("a step is one line", "[unit]") {
         == "Step 100 | Loss: 0.4821 | Aux Loss: 1.0312 | LR: 1.00e-03 | 81.2k samples/s");
   CHECK(step_line(step, "variance")
         == "Step 100 | Loss: 0.4821 | Aux Loss (variance): 1.0312 | LR: 1.00e-03 | 81.2k samples/s");
+  step.samples_per_second = 0; // one step has none
+  CHECK(step_line(step, "switch") == "Step 100 | Loss: 0.4821 | Aux Loss: 1.0312 | LR: 1.00e-03");
+  step.samples_per_second = 81234;
   step.aux.reset();
   CHECK(step_line(step, "") == "Step 100 | Loss: 0.4821 | LR: 1.00e-03 | 81.2k samples/s");
   step.loss = std::numeric_limits<double>::quiet_NaN();
@@ -99,11 +102,33 @@ TEST_CASE("the live display fits every width", "[unit]") {
   const auto wide = live_lines(step, {400, 200, {}}, 65, 120, true);
   REQUIRE(wide.size() == 2);
   CHECK(wide[0].starts_with(" 25% |██████████ "));
-  CHECK(wide[0].find("100/400  epoch 1  loss 0.5000") != std::string::npos);
-  CHECK(wide[0].ends_with("1m05s left"));
+  CHECK(wide[0].ends_with("|  100/400  epoch 1  loss 0.5000  1m05s left"));
   CHECK(wide[1].starts_with("load  0 "));
   CHECK(wide[1].ends_with("max/mean 1.60")); // 4 / 2.5
   step.expert_rows = {std::vector<std::uint64_t>(64, 5), std::vector<std::uint64_t>(64, 0)};
   for (std::size_t columns = 1; columns < 200; ++columns)
     CHECK(live_lines(step, {}, -1, columns, true).size() == 3);
+}
+
+TEST_CASE("a narrow display leaves out whole fields, the least important first", "[unit]") {
+  step_event step;
+  step.step = 100;
+  step.of = 400;
+  step.loss = 0.5;
+  step.samples_per_second = 96200;
+  step.expert_rows = {std::vector<std::uint64_t>(16, 5)};
+  const auto lines = [&](std::size_t columns) {
+    return live_lines(step, {400, 200, {}}, 65, columns, false);
+  };
+  const auto line = [&](std::size_t columns) { return lines(columns).front(); };
+  CHECK(line(71) == " 25% |#...|  100/400  epoch 1  loss 0.5000  96.2k samples/s  1m05s left");
+  CHECK(line(70) == " 25% |###.........|  100/400  loss 0.5000  96.2k samples/s  1m05s left");
+  CHECK(line(60) == " 25% |####..........|  100/400  loss 0.5000  96.2k samples/s");
+  CHECK(line(39) == " 25% |###.......|  100/400  loss 0.5000");
+  CHECK(line(30) == " 25% |####..........|  100/400");
+  CHECK(line(12) == " 25% |#....|");
+  CHECK(line(5) == " 25% ");
+  for (std::size_t columns = 5; columns < 200; ++columns) CHECK(line(columns).size() <= columns);
+  CHECK(lines(37)[1] == "load  8888888888888888  max/mean 1.00"); // 6 + 16 + 15 columns
+  CHECK(lines(36)[1] == "load  8888888888888888");
 }
