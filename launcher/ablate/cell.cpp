@@ -16,28 +16,14 @@ namespace {
 
 using labels = std::vector<std::pair<std::string, std::string>>;
 
-/// The only axis besides the seed; empty when there are several.
-std::string only_axis(const matrix& all) {
+/// "num-experts 4" where one axis tells cells apart, "router=switch, num-experts=8" where several do.
+std::string group_name(labels all) {
+  std::erase_if(all, [](const auto& each) { return each.first == seed_key; });
+  if (all.empty()) return "all";
+  if (all.size() == 1) return all.front().first + " " + all.front().second;
   std::string name;
-  for (const auto& each : all.axes)
-    if (each.name != seed_key) {
-      if (!name.empty()) return "";
-      name = each.name;
-    }
+  for (const auto& [axis, label] : all) name += (name.empty() ? "" : ", ") + axis + "=" + label;
   return name;
-}
-
-/// "switch" where one axis tells cells apart, "router=switch, num-experts=8" where several do.
-std::string group_name(const labels& all, const std::string& only_axis) {
-  std::string name;
-  std::size_t telling = 0;
-  for (const auto& [axis, label] : all) {
-    if (axis == seed_key) continue;
-    ++telling;
-    name += (name.empty() ? "" : ", ") + axis + "=" + label;
-  }
-  if (telling == 1 && name.starts_with(only_axis + "=")) return name.substr(only_axis.size() + 1);
-  return telling == 0 ? "all" : name;
 }
 
 std::string cell_name(const std::string& group, const labels& all) {
@@ -159,12 +145,11 @@ void share_cores(std::uint32_t cores, std::uint32_t jobs, std::vector<cell>& cel
 expected<cell_plan> plan_cells(const matrix& all, const std::string& node_program) {
   auto combinations = expand(all);
   if (!combinations) return tl::unexpected(combinations.error());
-  const auto axis = only_axis(all);
   cell_plan plan;
   data_identities data;
   for (auto& each : *combinations) {
     cell made;
-    made.group = group_name(each.labels, axis);
+    made.group = group_name(each.labels);
     made.name = cell_name(made.group, each.labels);
     made.repeats = identity_without_seed(each.settings);
     made.what = std::move(each);

@@ -162,7 +162,7 @@ TEST_CASE("a cell that fails leaves its error in the report, and the others go o
   const auto done = run_ablation(matrix, place / "out");
   INFO(done.output << done.errors);
   CHECK(done.status == exit_status{1, 0});
-  CHECK_THAT(done.errors, ContainsSubstring("cell fashion-mnist, seed=0 failed: ")
+  CHECK_THAT(done.errors, ContainsSubstring("cell data fashion-mnist, seed=0 failed: ")
                             && ContainsSubstring("dataset-fashion-mnist")
                             && ContainsSubstring("error: [ablate] 2 of 4 cells failed"));
   CHECK(lines_in(done.errors) == 3);
@@ -209,7 +209,7 @@ TEST_CASE("a cell whose process dies is a failed cell with the last words", "[pr
   INFO(run.output() << run.errors());
   REQUIRE(end);
   CHECK(*end == exit_status{1, 0});
-  CHECK_THAT(run.errors(), ContainsSubstring("cell 1000000 failed: [cell] process ")
+  CHECK_THAT(run.errors(), ContainsSubstring("cell max-steps 1000000 failed: [cell] process ")
                              && ContainsSubstring("killed by signal 9"));
 }
 

@@ -153,8 +153,9 @@
 
   /** What tells a group apart in a chart: its values on the axes that differ, each cut if they are too long together. */
   function shortName({ name, labels }) {
-    const values = differing.filter(axis => axis in labels).map(axis => labels[axis]);
-    if (values.length < 2) return cut(values[0] ?? name, labelMax);
+    const told = differing.filter(axis => axis in labels);
+    const values = told.map(axis => labels[axis]);
+    if (told.length < 2) return cut(told.length ? `${told[0]} ${values[0]}` : name, labelMax);
     const separator = " · ";
     const tooLong = values.join(separator).length > labelMax;
     const each = Math.max(6, Math.floor((labelMax - separator.length * (values.length - 1)) / values.length));

@@ -46,8 +46,8 @@ TEST_CASE("a matrix spans every combination, the last list fastest, in the order
                  "router=sigmoid_bias, num-experts=8, seed=0", "router=sigmoid_bias, num-experts=8, seed=7"});
 }
 
-TEST_CASE("one list besides the seeds needs no name before its values", "[unit]") {
-  CHECK(names_of("[vary]\nlr = [0.1, 1e-3]\nseed = [1]\n") == names{"0.1, seed=1", "0.001, seed=1"});
+TEST_CASE("one list besides the seeds names the groups by its key and value", "[unit]") {
+  CHECK(names_of("[vary]\nlr = [0.1, 1e-3]\nseed = [1]\n") == names{"lr 0.1, seed=1", "lr 0.001, seed=1"});
   CHECK(names_of("[vary]\nseed = [1, 2]\n") == names{"all, seed=1", "all, seed=2"});
   CHECK(names_of("data = 'gaussian'\n") == names{"all"});
 }
@@ -60,8 +60,8 @@ TEST_CASE("cells are what the options of a training run say", "[unit]") {
   REQUIRE(cells);
   REQUIRE(cells->size() == 4);
   const auto& last = cells->back();
-  CHECK(last.name == "switch, router-aux-loss-coef=0.5, seed=6");
-  CHECK(last.group == "switch, router-aux-loss-coef=0.5");
+  CHECK(last.name == "router switch, router-aux-loss-coef=0.5, seed=6");
+  CHECK(last.group == "router switch, router-aux-loss-coef=0.5");
   CHECK(last.options.config.data.name == "gaussian");
   CHECK(last.options.config.schedule.epochs == 3);
   CHECK(last.options.config.schedule.seed == 6);
@@ -78,9 +78,9 @@ TEST_CASE("cells are what the options of a training run say", "[unit]") {
 
 TEST_CASE("a table's label names it", "[unit]") {
   CHECK(names_of("[vary]\nway = [{ label = 'weak', lr = 1e-4 }, { lr = 0.1, min-lr = 0.01 }]\n")
-        == names{"weak", "lr=0.1, min-lr=0.01"});
+        == names{"way weak", "way lr=0.1, min-lr=0.01"});
   CHECK(names_of("[vary]\nlr = [{ label = 'weak', lr = 1e-4 }, 0.1, 0.2]\n[[exclude]]\nlr = 'weak'\n")
-        == names{"0.1", "0.2"});
+        == names{"lr 0.1", "lr 0.2"});
 }
 
 TEST_CASE("combinations are left out and added", "[unit]") {
@@ -92,7 +92,7 @@ TEST_CASE("combinations are left out and added", "[unit]") {
         == names{
           "num-experts=4, num-experts-per-token=2, seed=0", "num-experts=8, num-experts-per-token=2, seed=0",
           "num-experts=8, num-experts-per-token=8, seed=0", "num-experts=8, num-experts-per-token=8, seed=1",
-          "num-experts=16, seed=0", "num-experts=16, seed=1", "num-experts=32, seed=9"});
+          "num-experts 16, seed=0", "num-experts 16, seed=1", "num-experts 32, seed=9"});
 }
 
 TEST_CASE("a cell of data of one's own is another one when the data is", "[unit]") {
@@ -156,7 +156,7 @@ TEST_CASE("a wrong matrix is refused in one line that says where and what", "[un
     {"[vary]\nnum-experts = [4, 2]\nnum-experts-per-token = [2, 9]\n", ":3]",
      "cell num-experts=4, num-experts-per-token=9: --num-experts-per-token: got 9"},
     {"[vary]\nrouter = ['softmax', 'swich']\nseed = [0, 1]\n", ":2]",
-     "cell swich, seed=0: --router: got 'swich'"},
+     "cell router swich, seed=0: --router: got 'swich'"},
     {"[vary]\nrouter = ['softmax', { router = 'switch', router-aux-loss-coef = -1 }]\n", ":2]", "got -1"},
     {"[vary]\nseed = [0, 1]\n[[include]]\nnum-expert = 8\n", ":4]", "did you mean --num-experts?"},
     {"router = 'switch'\n[vary]\nnum-experts-per-token = [2, 3]\n", ":3]", "limit 1 with --router switch"},
