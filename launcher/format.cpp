@@ -48,6 +48,10 @@ std::string grouped_count(std::uint64_t value) {
   return text;
 }
 
+std::string counted(std::uint64_t value, const std::string& noun) {
+  return grouped_count(value) + " " + noun + (value == 1 ? "" : "s");
+}
+
 std::string byte_count(std::uint64_t bytes) {
   const char* units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
   auto value = static_cast<double>(bytes);

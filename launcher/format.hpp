@@ -14,6 +14,8 @@ namespace troupe::launcher {
 std::string short_count(double value);
 /// 60000 → "60,000".
 std::string grouped_count(std::uint64_t value);
+/// 1 → "1 cell", 2000 → "2,000 cells".
+std::string counted(std::uint64_t value, const std::string& noun);
 /// 3.4 MiB, 512 B.
 std::string byte_count(std::uint64_t bytes);
 /// 42 → "42s", 192 → "3m12s", 3700 → "1h01m".

@@ -3,6 +3,7 @@
 #include "launcher/ablate/tables.hpp"
 #include "launcher/commands.hpp"
 #include "launcher/console.hpp"
+#include "launcher/format.hpp"
 #include "launcher/node_program.hpp"
 #include "launcher/version.hpp"
 #include "model/checkpoint/file.hpp"
@@ -22,7 +23,7 @@ constexpr std::size_t refused_groups_shown = 5;
 
 int print_cells(const cell_plan& plan) {
   for (const auto& each : plan.cells) print_text(fmt::format("{}  {}\n", each.hash.substr(0, 16), each.name));
-  print_text(fmt::format("{} cells\n", plan.cells.size()));
+  print_text(counted(plan.cells.size(), "cell") + "\n");
   print_text(refused_text(plan.refused, plan.refused.size()));
   return exit_success;
 }
@@ -72,16 +73,15 @@ int conclude(const ablation& all, const result_store& store, bool interrupted) {
   print_text(fmt::format("\n{}\nReport: {}\n", groups_table(all), store.path_of("report.html").string()));
   if (const auto text = warnings_text(all); !text.empty()) print_warning(text);
   if (interrupted) {
-    print_notice(fmt::format("interrupted with {} of {} cells finished; the same command goes on", finished,
-                             all.cells.size()));
+    print_notice(fmt::format("interrupted with {} of {} finished; the same command goes on", finished,
+                             counted(all.cells.size(), "cell")));
     return exit_interrupted;
   }
   if (failed == 0) return exit_success;
   return print_error(
     {error_code::unavailable,
-     fmt::format("[ablate] {} of {} cells failed, the report says why; the same command tries them "
-                 "again",
-                 failed, all.cells.size())});
+     fmt::format("[ablate] {} of {} failed, the report says why; the same command tries them again", failed,
+                 counted(all.cells.size(), "cell"))});
 }
 
 } // namespace
@@ -104,7 +104,7 @@ int run_ablate(const ablate_options& options) {
                std::move(plan->refused)};
   all.outcomes.resize(all.cells.size());
   auto todo = take_earlier(all, *store);
-  print_text(fmt::format("{} cells, {} finished earlier, {} at a time\n", all.cells.size(),
+  print_text(fmt::format("{}, {} finished earlier, {} at a time\n", counted(all.cells.size(), "cell"),
                          all.cells.size() - todo.size(), jobs));
   flush_text(); // somebody may follow a file
   supervisor children;

@@ -51,7 +51,7 @@ std::vector<std::string> progress_lines(const cell_counts& counts, const std::ve
   const auto share = counts.all == 0
                        ? 0
                        : (static_cast<double>(ended) + done_share(running)) / static_cast<double>(counts.all);
-  auto facts = fmt::format("  {} of {} cells", ended, counts.all);
+  auto facts = fmt::format("  {} of {}", ended, launcher::counted(counts.all, "cell"));
   if (counts.failed > 0) facts += fmt::format(", {} failed", counts.failed);
   if (seconds_left >= 0) facts += fmt::format("  {} left", launcher::duration(seconds_left));
   std::vector<std::string> lines = {with_bar(share, facts, columns, utf8)};

@@ -233,7 +233,8 @@ std::string warnings_text(const ablation& all) {
     if (warned++ == 0) first = all.cells[at].name + ": " + result->warnings.front();
   }
   if (warned == 0) return "";
-  return fmt::format("{} of {} cells warned, the first {}; see the report", warned, all.cells.size(), first);
+  return fmt::format("{} of {} warned, the first {}; see the report", warned,
+                     launcher::counted(all.cells.size(), "cell"), first);
 }
 
 } // namespace troupe::ablate

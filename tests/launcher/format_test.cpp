@@ -58,6 +58,9 @@ TEST_CASE("numbers are short", "[unit]") {
   CHECK(grouped_count(999) == "999");
   CHECK(grouped_count(60000) == "60,000");
   CHECK(grouped_count(1234567) == "1,234,567");
+  CHECK(counted(0, "cell") == "0 cells");
+  CHECK(counted(1, "cell") == "1 cell");
+  CHECK(counted(2000, "cell") == "2,000 cells");
   CHECK(byte_count(512) == "512 B");
   CHECK(byte_count(3565158) == "3.4 MiB");
   CHECK(duration(42.4) == "42s");

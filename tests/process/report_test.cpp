@@ -94,7 +94,7 @@ TEST_CASE("the report of an ablation without a finished cell says what failed", 
   const auto seen = open_in_browser(place, page);
   INFO(seen.console);
   CHECK(seen.console.empty());
-  CHECK_THAT(seen.document, ContainsSubstring("0 of 1 cells finished, 1 failed"));
+  CHECK_THAT(seen.document, ContainsSubstring("1 group, 0 of 1 cell finished, 1 failed"));
   CHECK_THAT(part_of(seen.document, "problems"), ContainsSubstring("dataset-fashion-mnist"));
 }
 

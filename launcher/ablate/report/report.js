@@ -31,7 +31,8 @@
     const waiting = data.cells.length - finished.length - failed;
     document.title = `${data.name}: ablation`;
     at("name").textContent = data.name;
-    at("summary").textContent = `${data.groups.length} groups, ${finished.length} of ${data.cells.length} cells finished`
+    const counted = (number, noun) => `${number} ${noun}${number === 1 ? "" : "s"}`;
+    at("summary").textContent = `${counted(data.groups.length, "group")}, ${finished.length} of ${counted(data.cells.length, "cell")} finished`
       + (failed ? `, ${failed} failed` : "") + (data.refused.length ? `, ${data.refused.length} refused` : "") + (waiting ? `, ${waiting} not run` : "");
     at("version").textContent = data.version;
   }

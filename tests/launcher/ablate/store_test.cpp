@@ -132,6 +132,7 @@ TEST_CASE("progress says how many cells ended, how many failed and what runs", "
              ContainsSubstring(" 88% |") && ContainsSubstring("3 of 4 cells, 1 failed  1m30s left"));
   CHECK(lines[0].size() <= 78);
   CHECK_THAT(lines[1], ContainsSubstring(" 50% switch, seed=1  loss 0.2500  12.3k samples/s"));
+  CHECK_THAT(progress_lines({1, 0, 0, 0}, {half}, -1, 78, false)[0], ContainsSubstring("0 of 1 cell"));
   half.last.samples_per_second = 0; // not known yet
   CHECK(progress_lines({4, 1, 1, 1}, {half}, 90, 78, false)[1].ends_with("  loss 0.2500"));
 }
