@@ -2,8 +2,7 @@
 // a dispatch plan, packing rows into bundles, and combining the experts' rows. Each is compared with a memory
 // copy of the bytes that it moves.
 //
-//   troupe-dispatch-bench [TOKENS,...] [EXPERTS,...] [WIDTH]     defaults 128,1024,4096,16384,65536
-//   4,16,64,256  512
+// `troupe-dispatch-bench --help` says what it takes.
 
 #include "actors/router/dispatch_plan.hpp"
 #include "model/random.hpp"
@@ -110,6 +109,10 @@ result measure(const layer& in) {
   return out;
 }
 
+constexpr const char* usage = "Usage: troupe-dispatch-bench [TOKENS,...] [EXPERTS,...] [WIDTH]\n\n"
+                              "Prints a line of JSON for each number of tokens and experts.\n"
+                              "Defaults: 128,1024,4096,16384,65536 4,16,64,256 512\n";
+
 std::vector<std::int64_t> numbers(const char* text) {
   std::vector<std::int64_t> out;
   std::istringstream in(text);
@@ -120,6 +123,10 @@ std::vector<std::int64_t> numbers(const char* text) {
 } // namespace
 
 int main(int count, char** arguments) {
+  if (count > 1 && std::string(arguments[1]) == "--help") {
+    std::fputs(usage, stdout);
+    return 0;
+  }
   const auto token_counts = numbers(count > 1 ? arguments[1] : "128,1024,4096,16384,65536");
   const auto expert_counts = numbers(count > 2 ? arguments[2] : "4,16,64,256");
   const auto width = count > 3 ? std::atoll(arguments[3]) : 512;
