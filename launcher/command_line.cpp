@@ -13,12 +13,14 @@ namespace troupe::launcher {
 
 namespace {
 
-/// Options as `--flag VALUE   meaning [default]`; a flag's negative form without CLI11's marks.
+/// Options as `--flag VALUE   meaning [default]`, and others as `VALUE   meaning`; a flag's negative form
+/// without CLI11's marks.
 class help_formatter : public CLI::Formatter {
 public:
   help_formatter() { column_width(36); }
 
   std::string make_option_name(const CLI::Option* option, bool positional) const override {
+    if (positional) return option->get_type_name();
     auto text = CLI::Formatter::make_option_name(option, positional);
     const std::string mark = "{false}";
     if (const auto at = text.find(mark); at != std::string::npos) text.erase(at, mark.size());
@@ -41,7 +43,7 @@ public:
 
 /// The whole command line: one parser with a subcommand per command.
 struct parser {
-  CLI::App app{"Trains and serves Mixture-of-Experts models as a company of actors.", "troupe"};
+  CLI::App app{"Trains and evaluates Mixture-of-Experts models as a company of actors.", "troupe"};
   train_options train;
   eval_options eval;
   node_options node;
@@ -106,6 +108,14 @@ std::string unknown_text(CLI::App& chosen, const std::string& word) {
          + " lists them";
 }
 
+/// What CLI11 says about an option that is missing, with the name that the help has for it.
+std::string missing_text(const CLI::App& chosen, const std::string& text) {
+  const auto name_end = text.find(' ');
+  const auto* option = chosen.get_option_no_throw(text.substr(0, name_end));
+  const bool by_place = option != nullptr && !option->nonpositional();
+  return by_place ? option->get_type_name() + text.substr(name_end) : text;
+}
+
 error usage_error(CLI::App& app, CLI::App& chosen, const CLI::ParseError& problem) {
   const auto unknown = app.remaining(true);
   std::string text = problem.what();
@@ -114,7 +124,7 @@ error usage_error(CLI::App& app, CLI::App& chosen, const CLI::ParseError& proble
   else if (dynamic_cast<const CLI::RequiredError*>(&problem) != nullptr)
     text = (chosen.get_parent() == nullptr
               ? "command line: got no command, limit one of train, eval, node, ablate, status, drain"
-              : text)
+              : missing_text(chosen, text))
            + "; " + help_command(chosen) + " explains";
   else if (dynamic_cast<const CLI::ArgumentMismatch*>(&problem) != nullptr)
     text = text.substr(0, text.find(':')) + ": got no value, limit one; " + help_command(chosen)

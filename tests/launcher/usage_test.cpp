@@ -48,10 +48,10 @@ TEST_CASE("wrong usage ends with code 2 and one line that names the option", "[p
     {{"node", "--join", "nowhere"}, "--join"},
     {{"node", "--join", "127.0.0.1:0"}, "--join"},
     {{"node", "--join", "127.0.0.1:4040", "--name", "1"}, "--name: got 1, limit a name that is no number"},
-    {{"status"}, "head"},
+    {{"status"}, "HOST:PORT is required"},
     {{"status", "somewhere"}, "somewhere"},
     {{"drain", "node-1"}, "--head"},
-    {{"ablate"}, "matrix"},
+    {{"ablate"}, "MATRIX.toml is required"},
     {{"ablate", "no-such-file.toml"}, "no-such-file.toml"},
     {{"ablate", "/"}, "got the directory /"},
     {{"ablate", "m.toml", "--jobs", "5000"}, "--jobs"},
@@ -103,6 +103,9 @@ TEST_CASE("help and version go to stdout", "[process]") {
     CHECK_THAT(help.output,
                ContainsSubstring(std::string("Usage: troupe ") + command) && ContainsSubstring("Example"));
   }
+  CHECK_THAT(run_plain({"status", "--help"}).output,
+             ContainsSubstring("troupe status [OPTIONS] HOST:PORT\n"));
+  CHECK_THAT(run_plain({"drain", "--help"}).output, ContainsSubstring("troupe drain [OPTIONS] NODE\n"));
   CHECK_THAT(run_plain({"train", "--help"}).output, !ContainsSubstring("slow-node")); // testing flags are not
                                                                                       // for people
   const auto version = run_plain({"--version"});
