@@ -225,7 +225,7 @@ TEST_CASE("an ablation that cannot be started says why in one line", "[process]"
     {"data = 'gaussian'\nseed = = 3\n", {}, 2, ":2] malformed TOML"},
     {"[vary]\nseed = 3\n", {}, 2, "seed"},
     {"[vary]\nlr = [0.1, 'fast']\n", {}, 2, "'fast'"},
-    {"[vary]\nnum-experts-per-token = [2, 9]\n", {}, 2, "cell 9"},
+    {"[vary]\nnum-experts-per-token = [2, 9]\n", {}, 2, "cell num-experts-per-token 9"},
     {"nodes = 3\n", {}, 2, "nodes"},
     {"data = 'gaussian'\n", {"--jobs", "two"}, 2, "--jobs"},
     {"data = 'gaussian'\n", {"--out", "/proc/x"}, 1, "/proc/x"},
