@@ -14,19 +14,21 @@ bool is_training_step(const news& n) {
 } // namespace
 
 void news_queue::push(news n) {
+  const auto step = is_training_step(n);
+  auto wake = !step;
   {
     std::lock_guard guard(mutex_);
-    if (is_training_step(n)) {
+    if (step) {
       if (steps_waiting_ == steps_waiting_max) {
         queue_.erase(std::ranges::find_if(queue_, is_training_step));
         ++left_out_;
       } else {
-        ++steps_waiting_;
+        wake = ++steps_waiting_ == steps_waking;
       }
     }
     queue_.push_back(std::move(n));
   }
-  wake_.notify_one();
+  if (wake) wake_.notify_one();
 }
 
 std::optional<news> news_queue::pop(std::chrono::milliseconds patience) {

@@ -49,6 +49,10 @@ public:
   /// block; the run does not wait for it. Evaluation steps, parts of one sum, and all else are few.
   static constexpr std::size_t steps_waiting_max = 1024;
 
+  /// Training steps wake the reader when so many wait: one by one they would take a core from the run for
+  /// each. Before that they are read when its patience ends, or with the next other piece of news.
+  static constexpr std::size_t steps_waking = 128;
+
   /// Leaves the oldest training step out when more than `steps_waiting_max` would wait.
   void push(news n);
 
