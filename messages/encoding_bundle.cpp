@@ -44,6 +44,14 @@ void check_spans(const dispatch& m, decoder& in) {
     in.refuse("spans", std::to_string(begin) + " indices", std::to_string(size) + ", all of them");
 }
 
+/// The plan of the bundle's own step.
+std::shared_ptr<const plan> read_permission(schema::Plan::Reader from, const work_id& id, decoder& in) {
+  auto result = std::make_shared<const plan>(read_plan(from, in));
+  if (!in.failed() && (result->term != id.term || result->step != id.step))
+    in.refuse("step of the plan", std::to_string(result->step), std::to_string(id.step) + ", the bundle's");
+  return result;
+}
+
 template <class List>
 void write_owner_tensors(List to, const std::vector<owner_tensor>& from, encoder& out) {
   for (unsigned i = 0; i < from.size(); ++i) {
@@ -94,10 +102,11 @@ struct wire<dispatch>
       span.setBegin(from.experts[i].begin);
       span.setEnd(from.experts[i].end);
     }
+    if (from.permission) put_plan(to.initPermission(), *from.permission);
   }
 
   static dispatch read(schema::Dispatch::Reader from, decoder& in) {
-    dispatch result{read_work(from.getId()), from.getReplica(), from.getKeep(), {}, {}, {}};
+    dispatch result{read_work(from.getId()), from.getReplica(), from.getKeep(), {}, {}, {}, {}};
     result.rows = in.read(from.getRows(), "rows", {row_types, 2});
     result.indices = in.read(from.getIndices(), "indices", {types_of(dtype::i32), 1});
     check_indices(result.indices, result.rows, in);
@@ -108,6 +117,7 @@ struct wire<dispatch>
       result.experts[i] = {read_owner(span), span.getBegin(), span.getEnd()};
     }
     check_spans(result, in);
+    if (from.hasPermission()) result.permission = read_permission(from.getPermission(), result.id, in);
     return result;
   }
 };
@@ -121,11 +131,13 @@ struct wire<combine>
     put_work(to.initId(), from.id);
     to.setNode(from.node);
     write_owner_tensors(to.initOutputs(length(from.outputs)), from.outputs, out);
+    if (from.done) put_applied(to.initDone(), *from.done);
   }
 
   static combine read(schema::Combine::Reader from, decoder& in) {
-    combine result{read_work(from.getId()), from.getNode(), {}};
+    combine result{read_work(from.getId()), from.getNode(), {}, {}};
     result.outputs = read_owner_tensors(from.getOutputs(), result.id, "outputs", in);
+    if (from.hasDone()) result.done = read_applied(from.getDone(), in);
     return result;
   }
 };

@@ -185,6 +185,12 @@ inline work_id read_work(schema::WorkId::Reader from) {
   return {read_term(from), from.getStep(), from.getMicrobatch(), from.getLayer()};
 }
 
+// Messages that may also travel inside others.
+void put_plan(schema::Plan::Builder to, const plan& from);
+plan read_plan(schema::Plan::Reader from, decoder& in);
+void put_applied(schema::Applied::Builder to, const applied& from);
+applied read_applied(schema::Applied::Reader from, decoder& in);
+
 /// Expert owners of a model: length of a placement.
 inline std::size_t experts_max(const limits& bounds) {
   return std::size_t{bounds.experts_max} * bounds.layers_max;

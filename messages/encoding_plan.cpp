@@ -35,53 +35,80 @@ void check_microbatches(const plan& p, decoder& in) {
 
 } // namespace
 
+void put_plan(schema::Plan::Builder to, const plan& from) {
+  put_term(to.initTerm(), from.term);
+  to.setStep(from.step);
+  put_kind(to, from.kind);
+  to.setOrdinal(from.ordinal);
+  to.setRows(from.rows);
+  to.setLearningRate(from.learning_rate);
+  to.setClipNorm(from.clip_norm);
+  to.setLast(from.last);
+  to.setClipLocal(from.clip_local);
+  auto microbatches = to.initMicrobatches(length(from.microbatches));
+  for (unsigned i = 0; i < from.microbatches.size(); ++i) {
+    auto mb = microbatches[i];
+    mb.setLane(from.microbatches[i].lane);
+    mb.setReplica(from.microbatches[i].replica);
+    mb.setRows(from.microbatches[i].rows);
+  }
+  to.setPlacementVersion(from.placement_version);
+  put_all(to.initPlacement(length(from.placement)), from.placement);
+}
+
+plan read_plan(schema::Plan::Reader from, decoder& in) {
+  plan result;
+  result.term = read_term(from.getTerm());
+  result.step = from.getStep();
+  result.kind = in.read(from.getKind());
+  result.ordinal = from.getOrdinal();
+  result.rows = from.getRows();
+  result.learning_rate = in.finite(from.getLearningRate(), "learning rate");
+  result.clip_norm = in.finite_not_negative(from.getClipNorm(), "clip norm");
+  result.last = from.getLast();
+  result.clip_local = from.getClipLocal();
+  const auto list = from.getMicrobatches();
+  result.microbatches.resize(
+    in.count(list, "microbatches", in.bounds().microbatches_max, "microbatches_max"));
+  for (unsigned i = 0; i < result.microbatches.size(); ++i) {
+    const auto mb = list[i];
+    result.microbatches[i] = {mb.getLane(), mb.getReplica(), mb.getRows()};
+  }
+  check_microbatches(result, in);
+  result.placement_version = from.getPlacementVersion();
+  result.placement = in.read_all<node_id>(from.getPlacement(), "placement", experts_max(in.bounds()),
+                                          experts_limit);
+  return result;
+}
+
+void put_applied(schema::Applied::Builder to, const applied& from) {
+  put_term(to.initTerm(), from.term);
+  to.setStep(from.step);
+  auto owners = to.initOwners(length(from.owners));
+  for (unsigned i = 0; i < from.owners.size(); ++i) put_owner(owners[i], from.owners[i]);
+  to.setForwardUs(from.forward_us);
+  to.setBackwardUs(from.backward_us);
+  to.setApplyUs(from.apply_us);
+}
+
+applied read_applied(schema::Applied::Reader from, decoder& in) {
+  applied result{read_term(from.getTerm()), from.getStep(), {}};
+  const auto list = from.getOwners();
+  result.owners.resize(in.count(list, "owners", owners_max(in.bounds()), owners_limit));
+  for (unsigned i = 0; i < result.owners.size(); ++i) result.owners[i] = read_owner(list[i]);
+  result.forward_us = from.getForwardUs();
+  result.backward_us = from.getBackwardUs();
+  result.apply_us = from.getApplyUs();
+  return result;
+}
+
 template <>
 struct wire<plan> : wire_field<schema::Message::PLAN, &message_builder::initPlan, &message_reader::getPlan> {
   static constexpr std::string_view name = "plan";
 
-  static void write(schema::Plan::Builder to, const plan& from, encoder&) {
-    put_term(to.initTerm(), from.term);
-    to.setStep(from.step);
-    put_kind(to, from.kind);
-    to.setOrdinal(from.ordinal);
-    to.setRows(from.rows);
-    to.setLearningRate(from.learning_rate);
-    to.setClipNorm(from.clip_norm);
-    to.setClipLocal(from.clip_local);
-    auto microbatches = to.initMicrobatches(length(from.microbatches));
-    for (unsigned i = 0; i < from.microbatches.size(); ++i) {
-      auto mb = microbatches[i];
-      mb.setLane(from.microbatches[i].lane);
-      mb.setReplica(from.microbatches[i].replica);
-      mb.setRows(from.microbatches[i].rows);
-    }
-    to.setPlacementVersion(from.placement_version);
-    put_all(to.initPlacement(length(from.placement)), from.placement);
-  }
+  static void write(schema::Plan::Builder to, const plan& from, encoder&) { put_plan(to, from); }
 
-  static plan read(schema::Plan::Reader from, decoder& in) {
-    plan result;
-    result.term = read_term(from.getTerm());
-    result.step = from.getStep();
-    result.kind = in.read(from.getKind());
-    result.ordinal = from.getOrdinal();
-    result.rows = from.getRows();
-    result.learning_rate = in.finite(from.getLearningRate(), "learning rate");
-    result.clip_norm = in.finite_not_negative(from.getClipNorm(), "clip norm");
-    result.clip_local = from.getClipLocal();
-    const auto list = from.getMicrobatches();
-    result.microbatches.resize(
-      in.count(list, "microbatches", in.bounds().microbatches_max, "microbatches_max"));
-    for (unsigned i = 0; i < result.microbatches.size(); ++i) {
-      const auto mb = list[i];
-      result.microbatches[i] = {mb.getLane(), mb.getReplica(), mb.getRows()};
-    }
-    check_microbatches(result, in);
-    result.placement_version = from.getPlacementVersion();
-    result.placement = in.read_all<node_id>(from.getPlacement(), "placement", experts_max(in.bounds()),
-                                            experts_limit);
-    return result;
-  }
+  static plan read(schema::Plan::Reader from, decoder& in) { return read_plan(from, in); }
 };
 
 template <>
@@ -133,26 +160,9 @@ struct wire<applied>
   : wire_field<schema::Message::APPLIED, &message_builder::initApplied, &message_reader::getApplied> {
   static constexpr std::string_view name = "applied";
 
-  static void write(schema::Applied::Builder to, const applied& from, encoder&) {
-    put_term(to.initTerm(), from.term);
-    to.setStep(from.step);
-    auto owners = to.initOwners(length(from.owners));
-    for (unsigned i = 0; i < from.owners.size(); ++i) put_owner(owners[i], from.owners[i]);
-    to.setForwardUs(from.forward_us);
-    to.setBackwardUs(from.backward_us);
-    to.setApplyUs(from.apply_us);
-  }
+  static void write(schema::Applied::Builder to, const applied& from, encoder&) { put_applied(to, from); }
 
-  static applied read(schema::Applied::Reader from, decoder& in) {
-    applied result{read_term(from.getTerm()), from.getStep(), {}};
-    const auto list = from.getOwners();
-    result.owners.resize(in.count(list, "owners", owners_max(in.bounds()), owners_limit));
-    for (unsigned i = 0; i < result.owners.size(); ++i) result.owners[i] = read_owner(list[i]);
-    result.forward_us = from.getForwardUs();
-    result.backward_us = from.getBackwardUs();
-    result.apply_us = from.getApplyUs();
-    return result;
-  }
+  static applied read(schema::Applied::Reader from, decoder& in) { return read_applied(from, in); }
 };
 
 } // namespace troupe::detail

@@ -6,7 +6,7 @@
 namespace troupe {
 
 /// Version of the wire format and protocol; nodes of different versions do not join each other.
-constexpr std::uint32_t protocol_version = 1;
+constexpr std::uint32_t protocol_version = 2;
 
 /// Every bound in one place. A message or file beyond one is refused with an error that names the bound.
 struct limits {

@@ -109,6 +109,7 @@ struct Plan {
   microbatches @8 :List(MicrobatchPlan);
   placementVersion @9 :UInt64;
   placement @10 :List(UInt16);
+  last @11 :Bool;
 }
 
 struct Norm {
@@ -174,12 +175,14 @@ struct Dispatch {
   rows @3 :Tensor;
   indices @4 :Tensor;
   experts @5 :List(ExpertSpan);
+  permission @6 :Plan;  # absent: the node has it, or another bundle brings it
 }
 
 struct Combine {
   id @0 :WorkId;
   node @1 :UInt16;
   outputs @2 :List(OwnerTensor);
+  done @3 :Applied;  # absent: nothing to tell
 }
 
 struct Gradient {

@@ -30,6 +30,7 @@ struct plan {
   std::uint64_t rows = 0;    ///< T, tokens of the whole step
   double learning_rate = 0;  ///< of this update
   double clip_norm = 0;      ///< 0: no clipping
+  bool last = false;         ///< no step follows: whoever may tell things later tells them now
   bool clip_local = false;   ///< each owner clips by its own norm; otherwise by the global one, through
                              ///< `commit`
   std::vector<microbatch_plan> microbatches;

@@ -5,6 +5,8 @@
 #include "messages/tensor.hpp"
 
 #include <cstdint>
+#include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -50,6 +52,7 @@ struct dispatch {
   tensor indices;   ///< [N] i32: for each (expert, token) the row of `rows`, experts in order of `experts`,
                     ///< tokens ascending
   std::vector<expert_span> experts;
+  std::shared_ptr<const plan> permission = {}; ///< the step's plan, with a router's first bundle for a node
 };
 
 /// One tensor that belongs to an owner.
@@ -64,6 +67,7 @@ struct combine {
   work_id id;
   node_id node = 0;
   std::vector<owner_tensor> outputs;
+  std::optional<applied> done = {}; ///< for the optimizer: what the node's experts had done before
 };
 
 /// Router → host: dL/dy of the bundle's rows and the gates of its (expert, token) pairs.

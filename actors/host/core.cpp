@@ -86,7 +86,9 @@ void host_core::receive(const plan& p, outbox& out) {
   } else {
     auto here = mine(p);
     settle_residents(p, here, out);
-    steps_.emplace(p.step, step_book{p.step, std::move(here), {}, {}, {}});
+    steps_.emplace(p.step, step_book{p.step, p.last, std::move(here), {}, {}, {}});
+    if (p.step > 0)
+      if (auto before = steps_.find(p.step - 1); before != steps_.end()) settle_report(before->second, out);
   }
   const expert_plan shared{std::make_shared<const plan>(p)};
   for (auto& [owner, time] : residents_)
@@ -100,23 +102,38 @@ void host_core::receive(const commit& c, outbox& out) {
 }
 
 void host_core::receive(const applied& m, outbox& out) {
-  auto book = steps_.find(m.step);
-  if (book == steps_.end()) return;
-  auto& times = book->second.times;
+  auto i = steps_.find(m.step);
+  if (i == steps_.end()) return;
+  auto& book = i->second;
+  const auto repeated = book.complete();
   for (auto& owner : m.owners)
-    if (book->second.applied_by.insert(owner).second) {
-      times.forward_us += m.forward_us;
-      times.backward_us += m.backward_us;
-      times.apply_us += m.apply_us;
+    if (book.applied_by.insert(owner).second) {
+      book.times.forward_us += m.forward_us;
+      book.times.backward_us += m.backward_us;
+      book.times.apply_us += m.apply_us;
     }
-  report_applied(book->second, out);
+  if (repeated) return report_applied(book, out);
+  book.unreported = book.complete();
+  settle_report(book, out);
 }
 
-void host_core::report_applied(const step_book& book, outbox& out) {
-  if (book.mine.empty() || book.applied_by.size() < book.mine.size()) return;
+/// A report waits for the next step's first bundle home and leaves with it, unless there may be none.
+void host_core::settle_report(step_book& book, outbox& out) {
+  if (!book.unreported) return;
+  const auto next = steps_.find(book.step + 1);
+  const auto all_stay = next == steps_.end() || std::ranges::includes(next->second.mine, book.mine);
+  if (book.last || !all_stay) report_applied(book, out);
+}
+
+void host_core::report_applied(step_book& book, outbox& out) {
+  if (!book.complete()) return;
+  book.unreported = false;
+  out.send(optimizer_address(), report_of(book));
+}
+
+applied host_core::report_of(const step_book& book) const {
   const auto& t = book.times;
-  out.send(optimizer_address(),
-           applied{settings_.term, book.step, book.mine, t.forward_us, t.backward_us, t.apply_us});
+  return {settings_.term, book.step, book.mine, t.forward_us, t.backward_us, t.apply_us};
 }
 
 void host_core::receive(const norm_report& m, outbox& out) {
@@ -163,6 +180,7 @@ bool host_core::complete(const work_id& id, const owner_id& owner, const tensor&
 void host_core::receive(const dispatch& m, outbox& out) {
   if (!term_holds(m.id.term))
     return out.send(router_address(m.replica), refusal{m.id, "[host] old term", true});
+  if (m.permission && !steps_.contains(m.id.step)) receive(*m.permission, out);
   auto book = steps_.find(m.id.step);
   if (book == steps_.end()) {
     const auto newest = steps_.empty() ? 0 : steps_.rbegin()->first;
@@ -187,8 +205,13 @@ void host_core::receive(const dispatch& m, outbox& out) {
 void host_core::receive(const expert_output& m, outbox& out) {
   if (!complete(m.id, m.owner, m.value, forward_)) return;
   auto done = forward_.extract(m.id);
-  out.send(router_address(done.mapped().replica),
-           combine{m.id, settings_.node, std::move(done.mapped().parts)});
+  combine answer{m.id, settings_.node, std::move(done.mapped().parts), {}};
+  const auto unreported = [](auto& s) { return s.second.unreported; };
+  if (auto book = std::ranges::find_if(steps_, unreported); book != steps_.end()) {
+    book->second.unreported = false;
+    answer.done = report_of(book->second);
+  }
+  out.send(router_address(done.mapped().replica), std::move(answer));
 }
 
 void host_core::receive(const gradient& m, outbox& out) {

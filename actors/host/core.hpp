@@ -67,10 +67,14 @@ private:
 
   struct step_book {
     std::uint64_t step = 0;
+    bool last = false;          ///< no step follows
     std::vector<owner_id> mine; ///< experts of this node under the plan, ascending
     std::set<owner_id> applied_by;
     applied times; ///< sums of the owners' computing times
     std::map<owner_id, double> norms;
+    bool unreported = false; ///< all have applied, and the optimizer does not know yet
+
+    bool complete() const { return !mine.empty() && applied_by.size() == mine.size(); }
   };
 
   bool term_holds(const term_id& t) const { return t == settings_.term || settings_.defects.accept_old_term; }
@@ -79,7 +83,9 @@ private:
   std::vector<owner_id> mine(const plan& p) const;
   void settle_residents(const plan& p, const std::vector<owner_id>& here, outbox& out);
   void forward_to_experts(const message& m, outbox& out);
-  void report_applied(const step_book& book, outbox& out);
+  void settle_report(step_book& book, outbox& out);
+  void report_applied(step_book& book, outbox& out);
+  applied report_of(const step_book& book) const;
   void report_norms(const step_book& book, outbox& out);
   bool bundle_is_ours(const dispatch& m, const step_book& book) const;
   void open(const work_id& id, replica_id replica, const std::vector<owner_id>& owners,

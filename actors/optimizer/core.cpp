@@ -39,6 +39,7 @@ plan optimizer_core::make_plan(const timetable::entry& entry) const {
   p.kind = entry.kind;
   p.ordinal = entry.ordinal;
   p.rows = cut.rows;
+  p.last = timetable_.exhausted();
   if (training) {
     p.learning_rate = learning_rate_at(c.optimizer, entry.ordinal, timetable_.updates_total());
     p.clip_norm = c.optimizer.clip_norm;
@@ -69,9 +70,19 @@ void optimizer_core::issue(outbox& out) {
     s.summary.entry = *entry;
     s.summary.replicas.resize(settings_.replicas);
     s.repeat = {ticks_, settings_.resend_after};
-    broadcast(s.summary.permission, true, out);
+    send_first(s.summary.permission, out);
     open_.emplace(next_step_++, std::move(s));
   }
+}
+
+/// Nodes with experts get the plan from the routers, with the step's first bundle: one message less each. But
+/// a new placement is news for those also that lose their experts by it.
+void optimizer_core::send_first(const plan& p, outbox& out) const {
+  for (auto node : placement_->nodes)
+    if (p.step == placement_since_ || std::ranges::find(p.placement, node) == p.placement.end())
+      out.send(host_address(node), p);
+  for (std::uint16_t stage = 0; stage < settings_.stages; ++stage) out.send(dense_address(stage), p);
+  for (replica_id r = 0; r < settings_.replicas; ++r) out.send(router_address(r), p);
 }
 
 void optimizer_core::broadcast(const message& m, bool routers, outbox& out) const {

@@ -79,6 +79,7 @@ private:
   open_step* find(const term_id& term, std::uint64_t step);
   plan make_plan(const timetable::entry& entry) const;
   void issue(outbox& out);
+  void send_first(const plan& p, outbox& out) const;
   void broadcast(const message& m, bool routers, outbox& out) const;
   void progress(outbox& out);
 

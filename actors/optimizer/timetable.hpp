@@ -30,6 +30,9 @@ public:
   /// The next step, or nothing at the end of the run.
   std::optional<entry> next();
 
+  /// `next` has given the last step.
+  bool exhausted() const noexcept { return evaluation_left_ == 0 && updates_ == updates_total_; }
+
   std::uint64_t updates_total() const noexcept { return updates_total_; }
 
 private:

@@ -61,7 +61,7 @@ void router_core::receive(const plan& p, outbox& out) {
   }
   if (steps_.contains(p.step)) return;
   auto& s = steps_[p.step];
-  s.permission = p;
+  s.permission = std::make_shared<const plan>(p);
   for (std::uint32_t i = 0; i < p.microbatches.size(); ++i) {
     if (p.microbatches[i].replica != settings_.replica) continue;
     s.micros.push_back(std::make_unique<micro>());
@@ -73,7 +73,7 @@ void router_core::receive(const plan& p, outbox& out) {
 }
 
 void router_core::request(step_state& s, micro& m, outbox& out) {
-  const auto& p = s.permission;
+  const auto& p = *s.permission;
   m.waiting_for = {until_answered(
     {loader_address(), fetch{p.term, p.step, p.kind, p.ordinal, m.number, settings_.replica}})};
   out.messages.push_back(m.waiting_for.back().letter);
@@ -124,7 +124,7 @@ void router_core::post(micro& m, progress next, std::function<void()> work, outb
   const auto id = ++last_job_;
   jobs_[id] = {step_, &m};
   const auto flops = trunk_.flops_per_row() * static_cast<double>(m.data->inputs.rows());
-  const auto& p = current()->permission;
+  const auto& p = *current()->permission;
   auto named = [&p, work = std::move(work)] {
     try {
       work();
@@ -136,7 +136,7 @@ void router_core::post(micro& m, progress next, std::function<void()> work, outb
 }
 
 void router_core::start(step_state& s, micro& m, outbox& out) {
-  const auto& p = s.permission;
+  const auto& p = *s.permission;
   m.plans.resize(trunk_.layers());
   const auto share = static_cast<double>(p.microbatches[m.number].rows) / static_cast<double>(p.rows);
   microbatch_context context{p.step, p.ordinal, m.number, p.kind == step_kind::train, share};
@@ -173,7 +173,7 @@ void router_core::forward_layer(micro& m, const plan& p) {
   spent(m, "pack", begin);
 }
 
-void router_core::send_letters(micro& m, outbox& out) {
+void router_core::send_letters(step_state& s, micro& m, outbox& out) {
   m.waiting_for.clear();
   m.parts.assign(settings_.experts, {});
   m.sent_us = now();
@@ -182,6 +182,7 @@ void router_core::send_letters(micro& m, outbox& out) {
       m.traffic[letter.to.index].bytes_sent += payload_bytes(letter.body);
     auto* d = std::get_if<dispatch>(&letter.body);
     if (settings_.defects.omit_empty_bundles && d != nullptr && d->indices.rows() == 0) continue;
+    if (d != nullptr && s.told.insert(letter.to.index).second) d->permission = s.permission;
     m.waiting_for.push_back(until_answered(letter));
     out.messages.push_back(std::move(letter));
   }
@@ -207,6 +208,7 @@ bool router_core::collect(micro& m, node_id node, const std::vector<owner_tensor
 
 void router_core::receive(const combine& c, outbox& out) {
   if (!term_holds(c.id.term)) return;
+  if (c.done) out.send(optimizer_address(), *c.done);
   auto* m = find(c.id.step, c.id.microbatch);
   if (m == nullptr || c.id.step != step_ || m->at != progress::dispatched || m->layer != c.id.layer) return;
   if (collect(*m, c.node, c.outputs)) combined(*current(), *m, out);
@@ -214,7 +216,7 @@ void router_core::receive(const combine& c, outbox& out) {
 
 void router_core::combined(step_state& s, micro& m, outbox& out) {
   spent(m, "wire", m.sent_us);
-  const auto& p = s.permission;
+  const auto& p = *s.permission;
   post(
     m, progress::combining,
     [this, &m, &p] {
@@ -270,7 +272,7 @@ void router_core::receive(const input_gradient& g, outbox& out) {
 
 void router_core::returned(step_state& s, micro& m, outbox& out) {
   spent(m, "wire", m.sent_us);
-  const auto& p = s.permission;
+  const auto& p = *s.permission;
   post(
     m, progress::folding,
     [this, &m, &p] {
@@ -305,18 +307,18 @@ void router_core::finished(std::uint64_t job, outbox& out) {
   };
   switch (m.at) {
     case progress::forwarding:
-      send_letters(m, out);
+      send_letters(s, m, out);
       m.at = progress::dispatched;
       break;
     case progress::combining:
     case progress::folding: {
-      const auto training = s.permission.kind == step_kind::train;
+      const auto training = s.permission->kind == step_kind::train;
       if (m.letters.empty()) { // an evaluation, or the lowest layer's input gradient has been folded
         training ? dense_left() : finish_micro(s, m, out);
         break;
       }
       const auto forward = std::holds_alternative<dispatch>(m.letters.front().body);
-      send_letters(m, out);
+      send_letters(s, m, out);
       if (forward) {
         m.at = progress::dispatched;
       } else if (trunk_.input_gradient_wanted(m.layer)) {
@@ -346,7 +348,7 @@ void router_core::finish_micro(step_state& s, micro& m, outbox& out) {
 
 /// Folds dense gradients in microbatch order within the lane; a complete lane goes to the dense owner.
 void router_core::fold_lane(step_state& s, micro& arrived, outbox& out) {
-  const auto& plan = s.permission.microbatches;
+  const auto& plan = s.permission->microbatches;
   const auto lane = plan[arrived.number].lane;
   auto& next = s.next_in_lane[lane];
   while (next < plan.size() && plan[next].lane == lane) {

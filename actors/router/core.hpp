@@ -11,6 +11,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -97,8 +98,9 @@ private:
   };
 
   struct step_state {
-    plan permission;
+    std::shared_ptr<const plan> permission;
     std::vector<std::unique_ptr<micro>> micros; ///< this replica's, ascending
+    std::set<node_id> told;                     ///< nodes that got the plan with their first bundle
     std::size_t started = 0;
     std::size_t finished = 0;
     std::vector<pending> unconfirmed; ///< gradients that get no answer: kept until plan(step + 2)
@@ -127,7 +129,7 @@ private:
   void last_combined(micro& m, const plan& p);
   void backward_layer(micro& m, const plan& p);
   bool collect(micro& m, node_id node, const std::vector<owner_tensor>& values);
-  void send_letters(micro& m, outbox& out);
+  void send_letters(step_state& s, micro& m, outbox& out);
   void combined(step_state& s, micro& m, outbox& out);
   void returned(step_state& s, micro& m, outbox& out);
   void finish_micro(step_state& s, micro& m, outbox& out);
