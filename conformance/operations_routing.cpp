@@ -177,6 +177,35 @@ loss_formula read_loss(const options& o, std::int64_t tokens) {
   return f;
 }
 
+/// A loss of noisy top-k gating, whose gates carry `importance` on to the logits.
+values noisy_loss(const router_loss<double>& loss, const loss_formula& formula, loss_input<double> seen,
+                  const values& in) {
+  const auto& shape = in.at("z").shape;
+  const auto [rows, experts] = std::pair(seen.logits.rows, seen.logits.columns);
+  for (const auto* name : {"raw", "normal"}) need_shape(need_numbers(in, name, 2), name, shape);
+  seen.noise_logits = {in.at("raw").numbers.data(), rows, experts};
+  seen.normal = in.at("normal").numbers;
+  router_options o;
+  o.name = "noisy_top_k";
+  o.experts_per_token = static_cast<std::uint32_t>(formula.k);
+  o.noise_floor = formula.noise_floor;
+  const auto rule = taken(make_router<double>(o, static_cast<std::uint32_t>(experts)));
+  routing_input<double> routed;
+  routed.logits = seen.logits;
+  routed.noise_logits = seen.noise_logits;
+  routed.draws = seen.normal;
+  const auto chosen = rule->route(routed);
+  seen.chosen = &chosen;
+  const std::vector<double> zeros(static_cast<std::size_t>(rows * experts));
+  loss_gradient<double> gradient{{zeros, zeros}, std::vector<double>(chosen.gates.size())};
+  values out{{"value", scalar(loss.evaluate(seen, 1, &gradient))}};
+  rule->backward(routed, chosen, gradient.gates, gradient);
+  out["grad_z"] = numbers(shape, gradient.logits);
+  out["grad_raw"] = numbers(shape, gradient.noise_logits);
+  out[formula.name] = numbers({experts}, loss.sums(seen));
+  return out;
+}
+
 } // namespace
 
 values loss(const options& o, const values& in) {
@@ -188,21 +217,12 @@ values loss(const options& o, const values& in) {
   const auto loss = taken(make_loss<double>(formula, experts));
   const matrix_view<double> logits{z.numbers.data(), tokens, experts};
   const auto scores = softmax_rows(logits);
-  loss_input<double> seen{logits, scores.view(experts), scores.log_partition, {}, {}, {}, 0};
-  logit_gradient<double> gradient{std::vector<double>(z.numbers.size()), {}};
-  const bool noisy = formula.name == "importance" || formula.name == "load";
-  if (noisy) {
-    for (const auto* name : {"raw", "normal"}) need_shape(need_numbers(in, name, 2), name, z.shape);
-    seen.noise_logits = {in.at("raw").numbers.data(), tokens, experts};
-    seen.normal = in.at("normal").numbers;
-    gradient.noise_logits.resize(z.numbers.size());
-  }
+  const loss_input<double> seen{
+    .logits = logits, .probabilities = scores.view(experts), .log_partition = scores.log_partition};
+  if (formula.name == "importance" || formula.name == "load") return noisy_loss(*loss, formula, seen, in);
+  loss_gradient<double> gradient{{std::vector<double>(z.numbers.size()), {}}, {}};
   values out{{"value", scalar(loss->evaluate(seen, 1, &gradient))}};
   out["grad_z"] = numbers(z.shape, gradient.logits);
-  if (noisy) {
-    out[formula.name] = numbers({experts}, loss->sums(seen));
-    out["grad_raw"] = numbers(z.shape, gradient.noise_logits);
-  }
   return out;
 }
 

@@ -24,7 +24,7 @@ public:
     // nop
   }
 
-  double evaluate(const loss_input<Real>& in, double scale, logit_gradient<Real>* out) const override {
+  double evaluate(const loss_input<Real>& in, double scale, loss_gradient<Real>* out) const override {
     const auto rows = blocks(in.logits.rows);
     double value = 0;
     std::int64_t first = 0;
@@ -105,7 +105,7 @@ private:
 template <class Real>
 class variance_loss : public router_loss<Real> {
 public:
-  double evaluate(const loss_input<Real>& in, double scale, logit_gradient<Real>* out) const override {
+  double evaluate(const loss_input<Real>& in, double scale, loss_gradient<Real>* out) const override {
     const auto experts = in.probabilities.columns;
     const auto t = static_cast<double>(in.probabilities.rows);
     auto mean = column_sums(in.probabilities);
@@ -130,7 +130,7 @@ public:
     // nop
   }
 
-  double evaluate(const loss_input<Real>& in, double scale, logit_gradient<Real>* out) const override {
+  double evaluate(const loss_input<Real>& in, double scale, loss_gradient<Real>* out) const override {
     const auto experts = in.logits.columns;
     const auto counts = count_choices(top_k(in.probabilities, k_), experts);
     auto kept = choose_top_k(in.logits, k_, in.logits);
@@ -156,7 +156,7 @@ private:
 template <class Real>
 class z_loss : public router_loss<Real> {
 public:
-  double evaluate(const loss_input<Real>& in, double scale, logit_gradient<Real>* out) const override {
+  double evaluate(const loss_input<Real>& in, double scale, loss_gradient<Real>* out) const override {
     const auto experts = in.logits.columns;
     const auto t = static_cast<double>(in.logits.rows);
     double value = 0;

@@ -24,7 +24,7 @@ template <class Real>
 std::unique_ptr<router_loss<Real>> make_z_loss();
 
 template <class Real>
-std::unique_ptr<router_loss<Real>> make_importance_loss(std::int64_t k, double floor);
+std::unique_ptr<router_loss<Real>> make_importance_loss();
 
 template <class Real>
 std::unique_ptr<router_loss<Real>> make_load_loss(std::int64_t k, double floor);

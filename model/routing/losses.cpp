@@ -14,7 +14,7 @@ tl::unexpected<error> refuse(const std::string& what, const std::string& got, co
 }
 
 bool reads_k(const std::string& name) {
-  return name != "first_choice" && name != "z" && name != "variance";
+  return name != "first_choice" && name != "z" && name != "variance" && name != "importance";
 }
 
 expected<void> check(const loss_formula& f, std::int64_t experts) {
@@ -47,7 +47,7 @@ expected<std::unique_ptr<router_loss<Real>>> make_loss(const loss_formula& f, st
   if (f.name == "z") return make_z_loss<Real>();
   if (f.name == "variance") return make_variance_loss<Real>();
   if (f.name == "nanomoe") return make_nanomoe_loss<Real>(f.k);
-  if (f.name == "importance") return make_importance_loss<Real>(f.k, f.noise_floor);
+  if (f.name == "importance") return make_importance_loss<Real>();
   if (f.name == "load") return make_load_loss<Real>(f.k, f.noise_floor);
   if (f.name == "tutel_load_importance") return make_tutel_loss<Real>(f.k, f.noise);
   return refuse("name", "'" + f.name + "'",

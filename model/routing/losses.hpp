@@ -14,14 +14,21 @@ namespace troupe {
 /// What a loss sees of one layer and microbatch. T tokens, E experts.
 template <class Real>
 struct loss_input {
-  matrix_view<Real> logits;              ///< z [T, E]
-  matrix_view<Real> probabilities;       ///< softmax(z) [T, E]
-  std::span<const Real> log_partition;   ///< [T]
-  matrix_view<Real> noise_logits;        ///< x·Wnᵀ [T, E]: importance, load
-  std::span<const Real> normal;          ///< ε [T, E]; empty: no draw
-  std::span<const std::uint64_t> counts; ///< [E] counts of a plain top-`counts_k` of P over all tokens, if
-                                         ///< known already
+  matrix_view<Real> logits;                   ///< z [T, E]
+  matrix_view<Real> probabilities;            ///< softmax(z) [T, E]
+  std::span<const Real> log_partition;        ///< [T]
+  matrix_view<Real> noise_logits = {};        ///< x·Wnᵀ [T, E]: load
+  std::span<const Real> normal = {};          ///< ε [T, E]; empty: no draw
+  std::span<const std::uint64_t> counts = {}; ///< [E] counts of a plain top-`counts_k` of P over all tokens,
+                                              ///< if known already
   std::int64_t counts_k = 0;
+  const routing<Real>* chosen = nullptr; ///< what the router chose, before dropping: importance
+};
+
+/// What the losses add to. The router carries `gates` on to the logits with the task's gate gradient.
+template <class Real>
+struct loss_gradient : logit_gradient<Real> {
+  std::vector<Real> gates; ///< [T, slots] of `loss_input::chosen`
 };
 
 /// Which loss, and with what: the options that its formula reads (§3).
@@ -33,7 +40,7 @@ struct loss_formula {
   std::vector<std::int64_t> rows = {}; ///< switch: consecutive block sizes; empty: one block
   std::int64_t sequence_length = 0;    ///< sequence: consecutive rows of each; the last may have fewer
   double noise = 1;                    ///< tutel_load_importance
-  double noise_floor = 1e-2;           ///< importance, load
+  double noise_floor = 1e-2;           ///< load
 };
 
 /// A loss on the router with its hand-written gradient. Formulas, values at balance, sources:
@@ -43,9 +50,9 @@ class router_loss {
 public:
   virtual ~router_loss() = default;
 
-  /// The unscaled value. out += scale · ∂value/∂z (and ∂/∂raw), unless `out` is null. Sums over tokens are
-  /// fp64.
-  virtual double evaluate(const loss_input<Real>& in, double scale, logit_gradient<Real>* out) const = 0;
+  /// The unscaled value. out += scale · ∂value/∂z (and ∂/∂raw, ∂/∂gates), unless `out` is null. Sums over
+  /// tokens are fp64.
+  virtual double evaluate(const loss_input<Real>& in, double scale, loss_gradient<Real>* out) const = 0;
 
   /// Sums over tokens behind importance and load [E]; empty for the others.
   virtual std::vector<double> sums(const loss_input<Real>&) const { return {}; }

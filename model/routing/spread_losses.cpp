@@ -31,51 +31,26 @@ void add_through_noise(const loss_input<Real>& in, std::int64_t place, Real dh, 
     out.noise_logits[place] += dh * in.normal[place] * sigmoid(in.noise_logits.data[place]);
 }
 
-/// CV²(Σ_t g_te), g = KeepTopK(H, k).
+/// CV²(Σ_t g_te) of the gates in use.
 template <class Real>
 class importance_loss : public router_loss<Real> {
 public:
-  importance_loss(std::int64_t k, double floor) : k_(k), floor_(floor) {
-    // nop
-  }
-
-  double evaluate(const loss_input<Real>& in, double scale, logit_gradient<Real>* out) const override {
-    const auto kept = gates(in);
+  double evaluate(const loss_input<Real>& in, double scale, loss_gradient<Real>* out) const override {
+    const auto& r = *in.chosen;
     std::vector<double> slope;
-    const double value = cv_squared(sums_of(kept, in.logits.columns), slope);
-    for (std::int64_t t = 0; out != nullptr && t < kept.tokens; ++t) {
-      double inner = 0;
-      for (std::int64_t i = t * k_; i < (t + 1) * k_; ++i) inner += slope[kept.experts[i]] * kept.gates[i];
-      for (std::int64_t i = t * k_; i < (t + 1) * k_; ++i) {
-        const auto dh = static_cast<Real>(scale * kept.gates[i] * (slope[kept.experts[i]] - inner));
-        add_through_noise(in, t * in.logits.columns + kept.experts[i], dh, *out);
-      }
-    }
+    const double value = cv_squared(sums(in), slope);
+    for (std::int64_t i = 0; out != nullptr && i < std::ssize(r.experts); ++i)
+      if (r.in_use(i)) out->gates[i] += static_cast<Real>(scale * slope[r.experts[i]]);
     return value;
   }
 
   std::vector<double> sums(const loss_input<Real>& in) const override {
-    return sums_of(gates(in), in.logits.columns);
-  }
-
-private:
-  routing<Real> gates(const loss_input<Real>& in) const {
-    const auto noisy = add_noise(in.logits, in.noise_logits, in.normal, floor_);
-    const matrix_view<Real> h{noisy.values.data(), in.logits.rows, in.logits.columns};
-    auto kept = choose_top_k(h, k_, h);
-    softmax_over_slots(kept);
-    return kept;
-  }
-
-  static std::vector<double> sums_of(const routing<Real>& kept, std::int64_t experts) {
-    std::vector<double> out(static_cast<std::size_t>(experts));
-    for (std::size_t i = 0; i < kept.gates.size(); ++i)
-      out[kept.experts[i]] += static_cast<double>(kept.gates[i]);
+    const auto& r = *in.chosen;
+    std::vector<double> out(static_cast<std::size_t>(in.logits.columns));
+    for (std::int64_t i = 0; i < std::ssize(r.experts); ++i)
+      if (r.in_use(i)) out[r.experts[i]] += static_cast<double>(r.gates[i]);
     return out;
   }
-
-  std::int64_t k_;
-  double floor_;
 };
 
 /// CV²(Load), Load_e = Σ_t Φ((z_te − θ_te)/σ_te), θ_te = k-th largest H of the row with expert e left out.
@@ -86,7 +61,7 @@ public:
     // nop
   }
 
-  double evaluate(const loss_input<Real>& in, double scale, logit_gradient<Real>* out) const override {
+  double evaluate(const loss_input<Real>& in, double scale, loss_gradient<Real>* out) const override {
     const work w(in, k_, floor_);
     std::vector<double> slope;
     const double value = cv_squared(w.sums(in), slope);
@@ -150,7 +125,7 @@ public:
     // nop
   }
 
-  double evaluate(const loss_input<Real>& in, double scale, logit_gradient<Real>* out) const override {
+  double evaluate(const loss_input<Real>& in, double scale, loss_gradient<Real>* out) const override {
     const auto rows = in.logits.rows;
     const auto experts = in.logits.columns;
     const auto ranked = top_k(in.logits, k_);
@@ -190,8 +165,8 @@ private:
 } // namespace
 
 template <class Real>
-std::unique_ptr<router_loss<Real>> make_importance_loss(std::int64_t k, double floor) {
-  return std::make_unique<importance_loss<Real>>(k, floor);
+std::unique_ptr<router_loss<Real>> make_importance_loss() {
+  return std::make_unique<importance_loss<Real>>();
 }
 
 template <class Real>
@@ -205,7 +180,7 @@ std::unique_ptr<router_loss<Real>> make_tutel_loss(std::int64_t k, double noise)
 }
 
 #define TROUPE_INSTANTIATE(Real)                                                                             \
-  template std::unique_ptr<router_loss<Real>> make_importance_loss(std::int64_t, double);                    \
+  template std::unique_ptr<router_loss<Real>> make_importance_loss();                                        \
   template std::unique_ptr<router_loss<Real>> make_load_loss(std::int64_t, double);                          \
   template std::unique_ptr<router_loss<Real>> make_tutel_loss(std::int64_t, double);
 TROUPE_INSTANTIATE(float)

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "model/routing/capacity.hpp"
+#include "model/routing/losses.hpp"
 #include "model/routing/router.hpp"
 #include "model/routing/scores.hpp"
 #include "model/trunk.hpp"
@@ -42,7 +43,7 @@ struct classifier_tape : trunk_tape {
 
   // backward
   bool gate_gradient_done = false;
-  logit_gradient<Real> gradient;     ///< dL/dz, dL/draw; from `loss` on of the losses alone
+  loss_gradient<Real> gradient;      ///< dL/dz, dL/draw, dL/dgates; from `loss` on of the losses alone
   std::vector<Real> shared_gradient; ///< [T] dL/d(x·shared.gate)
   std::vector<Real> input_gradient;  ///< [T, width]
 

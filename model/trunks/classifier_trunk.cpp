@@ -294,8 +294,12 @@ microbatch_report classifier_trunk<Real>::loss(trunk_tape& tape) {
 
 template <class Real>
 loss_input<Real> classifier_trunk<Real>::seen_by_losses(const tape_type& t) const {
-  loss_input<Real> in{
-    t.seen.logits, t.seen.probabilities, t.seen.log_partition, t.seen.noise_logits, t.seen.draws, {}, 0};
+  loss_input<Real> in{.logits = t.seen.logits,
+                      .probabilities = t.seen.probabilities,
+                      .log_partition = t.seen.log_partition,
+                      .noise_logits = t.seen.noise_logits,
+                      .normal = t.seen.draws,
+                      .chosen = &t.chosen};
   if (needs_.plain_top_k) {
     in.counts = t.chosen.counts;
     in.counts_k = needs_.slots;
@@ -303,12 +307,13 @@ loss_input<Real> classifier_trunk<Real>::seen_by_losses(const tape_type& t) cons
   return in;
 }
 
-/// The losses by name. In training the tape's dL/dz begins with theirs.
+/// The losses by name. In training the tape's gradient begins with theirs.
 template <class Real>
 std::vector<named_value> classifier_trunk<Real>::router_losses(tape_type& t) const {
   if (t.context.training) {
     t.gradient.logits.assign(t.logits.size(), Real(0));
     t.gradient.noise_logits.assign(t.noise_logits.size(), Real(0));
+    t.gradient.gates.assign(t.chosen.gates.size(), Real(0));
   }
   const auto in = seen_by_losses(t);
   std::vector<named_value> out;
@@ -365,8 +370,8 @@ output_gradient classifier_trunk<Real>::backward(trunk_tape& tape, std::uint16_t
   return {tensor::of<Real>({t.tokens(), parts_.output_width}, t.task.gradient), t.gates};
 }
 
-/// Adds dL/dz from the task, through gates and capacity, to that from the losses; left to after the experts
-/// have their gradients.
+/// Adds to the losses' dL/dz what comes through the gates: from the task, through capacity, and from the
+/// losses on the gates. Left to after the experts have their gradients.
 template <class Real>
 void classifier_trunk<Real>::gate_gradient(tape_type& t) const {
   if (std::exchange(t.gate_gradient_done, true)) return;
@@ -385,6 +390,7 @@ void classifier_trunk<Real>::gate_gradient(tape_type& t) const {
   }
   if (!needs_.gate) return;
   if (t.surviving) capacity_backward<Real>(*t.surviving, t.chosen.slots, own);
+  for (std::size_t i = 0; i < own.size(); ++i) own[i] += t.gradient.gates[i];
   rule_.backward(t.seen, t.chosen, own, t.gradient);
   require_finite<Real>({t.gradient.logits.data(), t.tokens(), parts_.experts}, "gradient of the logit");
   if (needs_.noise_gate)

@@ -78,20 +78,19 @@ std::string failure_of(const std::function<void()>& f) {
 
 /// The gradient of the gates' weighted sum, and of `loss` if there is one.
 template <class Real>
-logit_gradient<Real> gradient_of(router_case<Real>& c, const routing<Real>& r,
-                                 const router_loss<Real>* loss) {
-  logit_gradient<Real> out{std::vector<Real>(c.logits.size()), std::vector<Real>(c.raw.size())};
-  std::vector<Real> weight(r.gates.size());
-  for (std::size_t i = 0; i < weight.size(); ++i)
-    weight[i] = r.in_use(static_cast<std::int64_t>(i)) ? Real(0.5) - static_cast<Real>(i % 3) : Real(0);
-  c.rule->backward(c.seen(), r, weight, out);
-  if (loss != nullptr) loss->evaluate(c.seen_by_losses(), 0.5, &out);
+logit_gradient<Real> gradient_of(router_case<Real>& c, const router_loss<Real>* loss) {
+  const auto in = c.seen_by_losses();
+  auto out = c.no_gradient();
+  if (loss != nullptr) loss->evaluate(in, 0.5, &out);
+  for (std::int64_t i = 0; i < std::ssize(out.gates); ++i)
+    if (c.chosen.in_use(i)) out.gates[i] += Real(0.5) - static_cast<Real>(i % 3);
+  c.rule->backward(c.seen(), c.chosen, out.gates, out);
   return out;
 }
 
 template <class Real>
-void check_losses(router_case<Real>& c, const routing<Real>& r, const std::string& where, bool may_fail) {
-  CHECK(all_finite(gradient_of<Real>(c, r, nullptr).logits));
+void check_losses(router_case<Real>& c, const std::string& where, bool may_fail) {
+  CHECK(all_finite(gradient_of<Real>(c, nullptr).logits));
   const auto in = c.seen();
   CHECK(std::isfinite(router_entropy(in.logits, in.probabilities, in.log_partition)));
   for (const auto& name : loss_names) {
@@ -102,7 +101,7 @@ void check_losses(router_case<Real>& c, const routing<Real>& r, const std::strin
     const auto loss = make_loss<Real>(f, E).value();
     const auto failure = failure_of([&] {
       const auto value = loss->evaluate(c.seen_by_losses(), 0, nullptr);
-      const auto gradient = gradient_of<Real>(c, r, loss.get());
+      const auto gradient = gradient_of<Real>(c, loss.get());
       const auto finite = std::isfinite(value) && all_finite(gradient.logits)
                           && all_finite(gradient.noise_logits);
       CHECK((finite || may_fail)); // the trunk ends the run: see classifier_trunk_test
@@ -130,7 +129,7 @@ void check_every_router() {
         CHECK((failure.empty() || (may_fail && failure.starts_with("[router] "))));
         if (!failure.empty()) continue;
         CHECK(sound(r));
-        check_losses(c, r, where, may_fail);
+        check_losses(c, where, may_fail);
       }
 }
 

@@ -81,15 +81,12 @@ TEST_CASE("every router's gradient with every loss is the central difference", "
           sum += cotangent(r, static_cast<std::int64_t>(i)) * r.gates[i];
         return sum;
       };
-      const auto in = c.seen();
-      const auto r = c.rule->route(in);
-      std::vector<double> gate_gradient(r.gates.size());
-      for (std::size_t i = 0; i < gate_gradient.size(); ++i)
-        gate_gradient[i] = cotangent(r, static_cast<std::int64_t>(i));
-      logit_gradient<double> gradient{std::vector<double>(c.logits.size()),
-                                      std::vector<double>(c.raw.size())};
-      c.rule->backward(in, r, gate_gradient, gradient);
-      if (!alone) loss->evaluate(c.seen_by_losses(), 3, &gradient);
+      const auto in = c.seen_by_losses();
+      auto gradient = c.no_gradient();
+      if (!alone) loss->evaluate(in, 3, &gradient);
+      for (std::int64_t i = 0; i < std::ssize(gradient.gates); ++i)
+        gradient.gates[i] += cotangent(c.chosen, i);
+      c.rule->backward(c.seen(), c.chosen, gradient.gates, gradient);
       const auto chosen = [&] { return choices(c); };
       check_gradient(c.logits, gradient.logits, value, chosen);
       if (c.needs.noise_gate) check_gradient(c.raw, gradient.noise_logits, value, chosen);

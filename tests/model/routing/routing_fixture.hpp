@@ -43,15 +43,22 @@ struct router_case {
     return {z, scores.view(E), scores.log_partition, {raw.data(), T, E}, bias, ids, draws, true};
   }
 
+  /// The same with `chosen` brought up to date.
   loss_input<Real> seen_by_losses() {
     const auto in = seen();
-    return {in.logits,
-            in.probabilities,
-            in.log_partition,
-            in.noise_logits,
-            needs.noise_gate ? in.draws : std::span<const Real>(),
-            {},
-            0};
+    chosen = rule->route(in);
+    return {.logits = in.logits,
+            .probabilities = in.probabilities,
+            .log_partition = in.log_partition,
+            .noise_logits = in.noise_logits,
+            .normal = needs.noise_gate ? in.draws : std::span<const Real>(),
+            .chosen = &chosen};
+  }
+
+  /// Zeros for what `chosen` and the logits take.
+  loss_gradient<Real> no_gradient() const {
+    return {{std::vector<Real>(logits.size()), std::vector<Real>(raw.size())},
+            std::vector<Real>(chosen.gates.size())};
   }
 
   std::int64_t T;
@@ -61,6 +68,7 @@ struct router_case {
   std::vector<Real> logits, raw, bias, draws;
   std::vector<std::int64_t> ids;
   gate_scores<Real> scores;
+  routing<Real> chosen;
 };
 
 /// The options under which every standard router is tested: E = 6.

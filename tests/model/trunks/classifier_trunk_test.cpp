@@ -30,7 +30,7 @@ public:
     // nop
   }
 
-  double evaluate(const loss_input<double>& in, double scale, logit_gradient<double>* out) const override {
+  double evaluate(const loss_input<double>& in, double scale, loss_gradient<double>* out) const override {
     with_gradient_.push_back(out != nullptr);
     if (out != nullptr)
       for (auto& g : out->logits) g += scale;
