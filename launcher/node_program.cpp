@@ -91,13 +91,13 @@ child_options node_of(const local_node& node, const std::string& program, std::u
   add(arguments, "--head", node.head.text());
   add(arguments, "--name", name);
   add(arguments, "--run-id", node.run_id);
-  add(arguments, "--configuration-hash", node.configuration_hash);
+  add(arguments, "--configuration", node.configuration);
   add(arguments, "--compute-threads", std::to_string(node.compute_threads));
   add(arguments, "--slow", node.slow);
   return made;
 }
 
-child_options node_of(const node_options& options, const std::string& configuration_hash) {
+child_options node_of(const node_options& options, const std::string& configuration) {
   child_options made{options.name.empty() ? "node" : options.name,
                      node_program_path(options.node_program),
                      {"join"},
@@ -107,7 +107,7 @@ child_options node_of(const node_options& options, const std::string& configurat
   add(arguments, "--head", options.join);
   add(arguments, "--name", options.name);
   add(arguments, "--run-id", options.run_id);
-  add(arguments, "--configuration-hash", configuration_hash);
+  add(arguments, "--configuration", configuration);
   add(arguments, "--compute-threads",
       std::to_string(options.compute_threads == 0 ? core_count() : options.compute_threads));
   add_if(arguments, options.insecure, "--insecure");

@@ -22,14 +22,14 @@ struct local_node {
   std::uint32_t index = 0; ///< 1-based; names it "node-1"
   address head;
   std::string run_id;
-  std::string configuration_hash; ///< empty: not compared
+  std::string configuration; ///< JSON; the head must have the same
   std::uint32_t compute_threads = 0;
   std::string slow; ///< testing
 };
 child_options node_of(const local_node& node, const std::string& program, std::uint32_t intra_op_threads);
 
-/// A node that joins a head elsewhere.
-child_options node_of(const node_options& options, const std::string& configuration_hash);
+/// A node that joins a head elsewhere, one with `configuration` (JSON) unless that is empty.
+child_options node_of(const node_options& options, const std::string& configuration);
 
 child_options status_of(const query_options& options);
 child_options drain_of(const query_options& options);

@@ -107,8 +107,8 @@ expected<void> finish(node_options& options);
 expected<void> finish(ablate_options& options);
 expected<void> finish(query_options& options);
 
-/// Hash of the configuration that `troupe train --config FILE` would run.
-expected<std::string> configuration_hash_of_file(const std::string& path);
+/// The configuration that `troupe train --config FILE` would run.
+expected<configuration> configuration_of_file(const std::string& path);
 
 /// What the option of `troupe train` with that name, without dashes, takes; none when there is no such
 /// option.

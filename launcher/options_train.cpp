@@ -192,13 +192,13 @@ expected<void> finish(train_options& options) {
   return {};
 }
 
-expected<std::string> configuration_hash_of_file(const std::string& path) {
+expected<configuration> configuration_of_file(const std::string& path) {
   CLI::App command;
   train_options options;
   add_options(command, options);
   if (const auto applied = apply_toml(command, path); !applied) return tl::unexpected(applied.error());
   if (const auto good = finish(options); !good) return tl::unexpected(good.error());
-  return hash_of(options.config);
+  return options.config;
 }
 
 std::optional<option_kind> train_option_kind(const std::string& name) {

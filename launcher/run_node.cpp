@@ -105,14 +105,14 @@ private:
 } // namespace
 
 int run_node(const node_options& options) {
-  std::string hash;
+  std::string configuration;
   if (!options.config_file.empty()) {
-    const auto of_file = configuration_hash_of_file(options.config_file);
+    const auto of_file = configuration_of_file(options.config_file);
     if (!of_file) return print_error(of_file.error());
-    hash = *of_file;
+    configuration = to_json(*of_file);
   }
   supervisor children;
-  if (const auto started = children.start(node_of(options, hash)); !started)
+  if (const auto started = children.start(node_of(options, configuration)); !started)
     return print_error(started.error());
   join_watcher watcher(children, options);
   children.run(watcher);

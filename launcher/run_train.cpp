@@ -28,7 +28,7 @@ struct node_starter {
     local_node node;
     node.head = address{head.host, head.port}.from_here();
     node.run_id = head.run_id;
-    node.configuration_hash = hash_of(config);
+    node.configuration = to_json(config);
     node.compute_threads = threads_per_node(run);
     for (node.index = 1; node.index <= run.nodes; ++node.index) {
       node.slow = slow.index == node.index ? slow.factor : "";

@@ -158,6 +158,10 @@ expected<run_options> run_options_from_json(const std::string& text);
 /// SHA-256 of the canonical JSON, hex.
 std::string hash_of(const configuration& config);
 
+/// What makes the hashes of a run's configuration and of a node's differ: keys of the JSON with both values,
+/// three at most, and how many more there are. Empty if no value differs.
+std::string differences(const configuration& run, const configuration& given);
+
 /// Refuses impossible values and combinations with one line that names the option, what was got and what is
 /// allowed.
 expected<void> validate(const configuration& config);

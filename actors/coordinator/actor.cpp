@@ -20,6 +20,12 @@ caf::error as_caf(const error& e) {
   return caf::make_error(caf::sec::runtime_error, e.text);
 }
 
+/// The run's configuration comes second where the node expected another.
+caf::error as_caf(const join_refusal& e) {
+  if (e.configuration_of_run.empty()) return as_caf(static_cast<const error&>(e));
+  return caf::make_error(caf::sec::runtime_error, e.text, e.configuration_of_run);
+}
+
 /// Ticks until states that have not arrived are sent, or asked for, again; more for large ones.
 constexpr tick_count states_again_after = 4;
 

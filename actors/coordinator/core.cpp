@@ -82,7 +82,17 @@ bool is_gone(const node_record& n) {
 
 } // namespace
 
-expected<void> coordinator_core::admissible(const join_request& m) const {
+join_refusal coordinator_core::other_configuration(const join_request& m) const {
+  join_refusal result(
+    {error_code::mismatch, "[join] configuration: got hash " + m.configuration_hash.substr(0, 12)
+                             + ", this run has " + settings_.configuration_hash.substr(0, 12)
+                             + "; compare the --config file with the head's, or leave --config "
+                               "out to take the run's own configuration"});
+  result.configuration_of_run = settings_.configuration;
+  return result;
+}
+
+tl::expected<void, join_refusal> coordinator_core::admissible(const join_request& m) const {
   if (m.protocol != protocol_version)
     return fail(error_code::mismatch, "[join] protocol version: got " + std::to_string(m.protocol)
                                         + ", this run speaks " + std::to_string(protocol_version)
@@ -91,10 +101,7 @@ expected<void> coordinator_core::admissible(const join_request& m) const {
     return fail(error_code::mismatch, "[join] run id: got " + m.run_id + ", this run is " + settings_.run_id
                                         + "; check --join and --run-id");
   if (!m.configuration_hash.empty() && m.configuration_hash != settings_.configuration_hash)
-    return fail(error_code::mismatch, "[join] configuration: got hash " + m.configuration_hash.substr(0, 12)
-                                        + ", this run has " + settings_.configuration_hash.substr(0, 12)
-                                        + "; compare the --config file with the head's, or leave --config "
-                                          "out to take the run's own configuration");
+    return tl::unexpected(other_configuration(m));
   if (m.fingerprint != settings_.fingerprint)
     return fail(error_code::mismatch,
                 "[join] numerics fingerprint: got " + m.fingerprint + " (" + m.fingerprint_text
@@ -128,7 +135,7 @@ expected<void> coordinator_core::admissible(const join_request& m) const {
   return {};
 }
 
-expected<welcome> coordinator_core::join(const join_request& m, std::string place) {
+tl::expected<welcome, join_refusal> coordinator_core::join(const join_request& m, std::string place) {
   if (auto ok = admissible(m); !ok) return tl::unexpected(ok.error());
   const auto id = next_node_++;
   const auto taken = [&](const std::string& name) {

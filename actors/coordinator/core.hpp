@@ -7,6 +7,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace troupe {
@@ -32,6 +33,14 @@ struct node_event {
   std::string reason;
 };
 
+/// Why a node is not let in.
+struct join_refusal : error {
+  join_refusal(error why) : error(std::move(why)) {} // what every check returns
+
+  /// JSON, if the node expected another: told with the reason, as to nodes that are let in.
+  std::string configuration_of_run = {};
+};
+
 struct coordinator_settings {
   term_id term;
   std::string run_id;
@@ -54,7 +63,7 @@ public:
   void start_alone(outbox& out);
 
   /// Lets a node in, or says why not and what to do about it.
-  expected<welcome> join(const join_request& m, std::string place);
+  tl::expected<welcome, join_refusal> join(const join_request& m, std::string place);
 
   /// Whether `m` comes from a node that was let in and has not been heard of since.
   bool awaits(const ready& m) const;
@@ -99,7 +108,8 @@ public:
   std::size_t nodes_awaited() const;
 
 private:
-  expected<void> admissible(const join_request& m) const;
+  tl::expected<void, join_refusal> admissible(const join_request& m) const;
+  join_refusal other_configuration(const join_request& m) const;
   std::vector<node_id> with_state(node_state s) const;
   bool hosts_experts(node_id node) const;
   bool idles(const node_record& n) const;

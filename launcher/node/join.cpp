@@ -31,21 +31,44 @@ struct parts {
   std::uint32_t delay_ms_max = 0;
 };
 
-/// What the welcome's configuration says, checked as if a stranger had written it.
-expected<parts> read_welcome(const welcome& w, const model_factory& factory, const extensions& more) {
-  parts result;
-  const auto json = nlohmann::json::parse(w.configuration, nullptr, false);
+/// What a head says of its run, checked as if a stranger had written it.
+struct told_run {
+  configuration config;
+  run_options options;
+  bool fresh = true;
+};
+
+expected<told_run> read_run(const std::string& text) {
+  const auto json = nlohmann::json::parse(text, nullptr, false);
   if (!json.is_object() || !json.contains("configuration") || !json.contains("run") || !json.contains("fresh")
       || !json["fresh"].is_boolean())
     return fail(error_code::malformed, "[join] configuration: the head sent something else");
   auto config = configuration_from_json(json["configuration"].dump());
   if (!config) return tl::unexpected(config.error());
-  auto run = run_options_from_json(json["run"].dump());
+  auto options = run_options_from_json(json["run"].dump());
+  if (!options) return tl::unexpected(options.error());
+  return told_run{std::move(*config), *options, json["fresh"].get<bool>()};
+}
+
+expected<parts> read_welcome(const welcome& w, const model_factory& factory, const extensions& more) {
+  auto run = read_run(w.configuration);
   if (!run) return tl::unexpected(run.error());
-  if (auto ok = validate(*config, *run, more); !ok) return tl::unexpected(ok.error());
-  auto shape = shape_without_files(*config, factory);
+  if (auto ok = validate(run->config, run->options, more); !ok) return tl::unexpected(ok.error());
+  auto shape = shape_without_files(run->config, factory);
   if (!shape) return tl::unexpected(shape.error());
-  return parts{*config, *shape, json["fresh"].get<bool>(), run->message_delay_ms_max};
+  return parts{run->config, *shape, run->fresh, run->options.message_delay_ms_max};
+}
+
+/// Why the head does not let this node in. To a node that expects another configuration it tells the run's
+/// besides: what differs is found here.
+std::string reason_of(const caf::error& e, const std::optional<configuration>& given) {
+  const auto& context = e.context();
+  if (!context.match_elements<std::string, std::string>()) return text_of(e);
+  const auto run = read_run(context.get_as<std::string>(1));
+  const auto keys = run && given ? differences(run->config, *given) : "";
+  if (keys.empty()) return context.get_as<std::string>(0);
+  return "[join] configuration: " + keys
+         + "; correct the --config file, or leave --config out to take the run's own configuration";
 }
 
 /// As a terminal can show it.
@@ -66,7 +89,7 @@ join_request request_of(const join_options& options, const numerics_libraries& l
   r.fingerprint = f.hex;
   r.fingerprint_text = f.text;
   r.run_id = options.run_id;
-  r.configuration_hash = options.configuration_hash;
+  if (options.config) r.configuration_hash = hash_of(*options.config);
   r.host = host_name();
   r.process = static_cast<std::uint32_t>(::getpid());
   r.compute_threads = options.compute_threads;
@@ -156,7 +179,7 @@ expected<void> work(const join_options& options, const extensions& more, event_w
         directory = std::move(d);
         given = read_welcome(seat, factory, more);
       },
-      [&](caf::error& e) { given = fail(error_code::mismatch, text_of(e)); });
+      [&](caf::error& e) { given = fail(error_code::mismatch, reason_of(e, options.config)); });
   if (!given) return tl::unexpected(given.error());
 
   auto place = make_workplace(options.compute_threads, more.libraries, given->config.intra_op_threads,

@@ -54,7 +54,7 @@ void declare_join(CLI::App& app, arguments& a) {
   app.add_option("--head", a.head, "HOST:PORT of the head")->required();
   app.add_option("--name", j.name, "name of this node");
   app.add_option("--run-id", j.run_id, "join this run only");
-  app.add_option("--configuration-hash", j.configuration_hash, "join only a run with this configuration");
+  app.add_option("--configuration", a.configuration, "join only a run with this configuration, as JSON");
   app.add_option("--compute-threads", j.compute_threads, "threads that compute")->check(CLI::Range(1, 1024));
   app.add_option("--slow", j.slowness, "testing: every job takes this many times as long")
     ->check(CLI::Range(1.0, 1000.0));
@@ -91,6 +91,11 @@ expected<void> join_command(arguments& a, const extensions& more, event_writer& 
   auto where = launcher::parse_address("--head", a.head);
   if (!where) return tl::unexpected(where.error());
   a.for_join.head = *where;
+  if (!a.configuration.empty()) {
+    auto config = configuration_from_json(a.configuration);
+    if (!config) return tl::unexpected(config.error());
+    a.for_join.config = std::move(*config);
+  }
   return run_node(a.for_join, more, events);
 }
 

@@ -4,6 +4,7 @@
 #include "model/configuration.hpp"
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 namespace troupe::node {
@@ -32,7 +33,7 @@ struct join_options {
   launcher::address head;
   std::string name;
   std::string run_id;
-  std::string configuration_hash;
+  std::optional<configuration> config; ///< join only a run with this one
   std::uint32_t compute_threads = 1;
   double slowness = 1;
   bool insecure = false;

@@ -160,8 +160,9 @@ TEST_CASE("a host name that a terminal could stumble over is refused", "[unit]")
   }
 }
 
-TEST_CASE("configurations that differ are told by the beginning of their hashes", "[unit]") {
+TEST_CASE("configurations that differ are told by the beginning of their hashes, and the run's", "[unit]") {
   auto s = settings(1);
+  s.configuration = "the run's";
   s.configuration_hash = "0123456789abcdef";
   coordinator_core core(s);
   auto r = request();
@@ -169,6 +170,11 @@ TEST_CASE("configurations that differ are told by the beginning of their hashes"
   const auto answer = core.join(r, "here");
   REQUIRE_FALSE(answer);
   CHECK_THAT(answer.error().text, ContainsSubstring("got hash fedcba987654, this run has 0123456789ab; "));
+  CHECK(answer.error().configuration_of_run == "the run's");
+  CHECK(core.nodes().empty());
+  r.run_id = "another"; // who has come to the wrong run is told nothing of it
+  CHECK(core.join(r, "here").error().configuration_of_run.empty());
+  CHECK(core.join(request(), "here")->node == 1); // nobody was before it
 }
 
 TEST_CASE("who joins and leaves before it is ready is forgotten", "[unit]") {

@@ -93,7 +93,7 @@ TEST_CASE("head and nodes are told what the command line said", "[process]") {
   const auto second = record_of(records, "node-2");
   CHECK_THAT(value_of(first, "--head"), StartsWith("127.0.0.1:"));
   CHECK(value_of(first, "--run-id") == "fake-run");
-  CHECK(value_of(first, "--configuration-hash") == hash_of(*config));
+  CHECK(value_of(first, "--configuration") == to_json(*config));
   CHECK(value_of(first, "--slow").empty());
   CHECK(value_of(second, "--slow") == "5");
   CHECK(first.at("group") != head.at("group")); // Ctrl-C of a terminal must reach the launcher alone

@@ -12,6 +12,7 @@
 
 using namespace troupe;
 using Catch::Matchers::ContainsSubstring;
+using Catch::Matchers::EndsWith;
 using Catch::Matchers::StartsWith;
 
 namespace {
@@ -327,6 +328,32 @@ TEST_CASE("the hash of a configuration sees every value but the place of the fil
   other = config;
   other.data.directory = "elsewhere";
   CHECK(hash_of(other) == hash_of(config));
+}
+
+TEST_CASE("configurations that differ are told by the keys, with both values", "[unit]") {
+  const configuration run;
+  auto given = run;
+  given.data.directory = "elsewhere";
+  CHECK(differences(run, given).empty());
+  given.model.experts = 8;
+  CHECK(differences(run, given) == "model.experts: the run has 4, this node was given 8");
+  given.optimizer.name = "sgd";
+  given.model.router.losses[0].coefficient = 0.5; // a list of the same length
+  CHECK(differences(run, given)
+        == "model.experts: the run has 4, this node was given 8; model.router.losses[0].coefficient: the run "
+           "has 0.01, this node was given 0.5; optimizer.name: the run has \"adam\", this node was given "
+           "\"sgd\"");
+  given.intra_op_threads = 2;
+  given.schedule.evaluate_at_end = false;
+  CHECK_THAT(differences(run, given), EndsWith("this node was given \"sgd\"; and 2 more"));
+  given = run;
+  given.model.router.losses = {};
+  CHECK(differences(run, given)
+        == "model.router.losses: the run has [{\"name\":\"switch\",\"coefficient\":0.01}], this node was "
+           "given []");
+  given = run;
+  given.data.name = std::string(1000, 'x');
+  CHECK(differences(run, given).size() < 300);
 }
 
 TEST_CASE("a configuration with unknown keys or wrong types is refused by name", "[unit]") {

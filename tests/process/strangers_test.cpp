@@ -109,7 +109,11 @@ TEST_CASE("strangers are turned away and the run goes on", "[process]") {
   };
   refused({"--run-id", "ffffffffffffffff"}, "run id: got ffffffffffffffff");
   temporary_directory place;
-  refused({"--config", place.write("other.toml", "lr = 0.123\n")}, "configuration");
+  refused(
+    {"--config", place.write("other.toml", "lr = 0.123\n")},
+    R"([join] configuration: data.name: the run has "gaussian", this node was given "fashion-mnist"; )"
+    "model.experts: the run has 7, this node was given 4; model.expert_hidden_size: the run has 50, this "
+    "node was given 64; and 10 more; correct the --config file");
   refused({"--name", "line\nbreak \x1b[2J"}, "name of the node");
   visited.ends_undisturbed();
 }
