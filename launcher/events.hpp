@@ -64,7 +64,7 @@ struct step_event {
   std::optional<double> aux;
   double z = 0;
   double learning_rate = 0;
-  double samples_per_second = 0;
+  double samples_per_second = 0; ///< not a number before the second step: not measured yet
   rows_per_expert expert_rows;
   double entropy = 0;
   std::uint64_t dead_experts = 0;

@@ -71,7 +71,7 @@ struct node_rates {
 /// What only the head's main thread knows of a run.
 struct run_progress {
   std::string text = "{}";             ///< JSON
-  std::map<node_id, node_rates> rates; ///< empty before the first steps
+  std::map<node_id, node_rates> rates; ///< empty before the second step
 };
 
 struct coordinator_staff {

@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <cmath>
 #include <functional>
-#include <optional>
 #include <utility>
 
 namespace troupe::node {
@@ -22,6 +21,10 @@ std::optional<double> measured(const step_record& r, const std::string& name) {
     if (auto i = layer.find(name); i != layer.end()) sum = sum.value_or(0) + i->second;
   if (sum) *sum /= static_cast<double>(r.values.size());
   return sum;
+}
+
+nlohmann::ordered_json or_null(std::optional<double> value) {
+  return value ? nlohmann::ordered_json(*value) : nlohmann::ordered_json();
 }
 
 /// Each measured loss of the router, with its value at perfect balance.
@@ -133,15 +136,15 @@ expected<void> recorder::open() {
   return {};
 }
 
-double recorder::samples_per_second() const {
-  if (recent_.size() < 2 || recent_.back().seconds <= recent_.front().seconds) return 0;
+std::optional<double> recorder::samples_per_second() const {
+  if (recent_.size() < 2 || recent_.back().seconds <= recent_.front().seconds) return {};
   std::uint64_t rows = 0;
   for (std::size_t i = 1; i < recent_.size(); ++i) rows += recent_[i].rows;
   return static_cast<double>(rows) / (recent_.back().seconds - recent_.front().seconds);
 }
 
-double recorder::steps_per_second() const {
-  if (recent_.size() < 2 || recent_.back().seconds <= recent_.front().seconds) return 0;
+std::optional<double> recorder::steps_per_second() const {
+  if (recent_.size() < 2 || recent_.back().seconds <= recent_.front().seconds) return {};
   return static_cast<double>(recent_.size() - 1) / (recent_.back().seconds - recent_.front().seconds);
 }
 
@@ -152,8 +155,9 @@ double recorder::samples_per_second_of_run() const {
 std::map<node_id, node_rates> recorder::rates() const {
   const auto per_second = steps_per_second();
   std::map<node_id, node_rates> result;
+  if (!per_second) return result;
   for (auto& [node, sums] : last_node_sums_)
-    result[node] = {sums.rows * per_second, sums.bytes_in * per_second, sums.bytes_out * per_second};
+    result[node] = {sums.rows * *per_second, sums.bytes_in * *per_second, sums.bytes_out * *per_second};
   return result;
 }
 
@@ -180,7 +184,7 @@ nlohmann::ordered_json recorder::step_event(const step_summary& summary, const s
                                {"loss", r.loss},
                                {"z", measured(r, "z").value_or(0)},
                                {"lr", summary.permission.learning_rate},
-                               {"samples_per_second", samples_per_second()},
+                               {"samples_per_second", or_null(samples_per_second())},
                                {"expert_rows", r.expert_rows},
                                {"entropy", measured(r, "entropy").value_or(0)},
                                {"dead_experts", dead_experts(r)},
@@ -280,7 +284,7 @@ expected<void> recorder::close_metrics(std::uint64_t left_out) {
 
 nlohmann::ordered_json recorder::progress() const {
   auto result = last_.is_null() ? nlohmann::ordered_json::object() : last_;
-  if (!last_.is_null()) result["steps_per_second"] = steps_per_second();
+  if (!last_.is_null()) result["steps_per_second"] = or_null(steps_per_second());
   return result;
 }
 

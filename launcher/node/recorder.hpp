@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <fstream>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -54,12 +55,13 @@ public:
   /// What `troupe status` shows of the run's progress.
   nlohmann::ordered_json progress() const;
 
-  /// What goes on at each node, by the placement, the load and the traffic of the last step told.
+  /// What goes on at each node, by the placement, the load and the traffic of the last step told; empty
+  /// until rates are measured.
   std::map<node_id, node_rates> rates() const;
 
-  /// Of the last steps.
-  double samples_per_second() const;
-  double steps_per_second() const;
+  /// Of the last steps; nothing before the second one.
+  std::optional<double> samples_per_second() const;
+  std::optional<double> steps_per_second() const;
 
   /// Of the whole run's training; the time of evaluations does not count.
   double samples_per_second_of_run() const;

@@ -17,7 +17,7 @@ TEST_CASE("a step is one line", "[unit]") {
         == "Step 100 | Loss: 0.4821 | Aux Loss: 1.0312 | LR: 1.00e-03 | 81.2k samples/s");
   CHECK(step_line(step, "variance")
         == "Step 100 | Loss: 0.4821 | Aux Loss (variance): 1.0312 | LR: 1.00e-03 | 81.2k samples/s");
-  step.samples_per_second = 0; // one step has none
+  step.samples_per_second = std::numeric_limits<double>::quiet_NaN(); // one step has none
   CHECK(step_line(step, "switch") == "Step 100 | Loss: 0.4821 | Aux Loss: 1.0312 | LR: 1.00e-03");
   step.samples_per_second = 81234;
   step.aux.reset();

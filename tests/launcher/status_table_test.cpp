@@ -29,6 +29,16 @@ TEST_CASE("a status becomes a line and a table", "[unit]") {
        "2     late    active    atlas, process 72  16       none     -       -        -\n");
 }
 
+TEST_CASE("a rate that is not measured yet is a dash", "[unit]") {
+  CHECK(
+    status_table(R"({"step":1,"of":469,"epoch":0,"loss":2.5,"samples_per_second":null,"bytes_sent":2048,
+    "steps_per_second":null,"run_id":"r1","nodes":[{"node":1,"name":"a","state":"active"}]})")
+      .value()
+    == "Run r1 | step 1 of 469 | epoch 1 | loss 2.5000 | - steps/s | - samples/s | 2.0 KiB sent per step\n"
+       "Node  Name  State\n"
+       "1     a     active\n");
+}
+
 TEST_CASE("before its first step a run says what it waits for, without a table of no nodes", "[unit]") {
   const auto shown = [](const std::string& text) { return status_table(text).value(); };
   CHECK(shown(R"({"run_id":"r1","nodes_awaited":2,"nodes":[],"placement":[]})")

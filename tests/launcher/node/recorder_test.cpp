@@ -91,6 +91,27 @@ TEST_CASE("a step tells the losses that were measured, the last one with their v
   CHECK(none["losses"].empty());
 }
 
+TEST_CASE("nodes have rates from the second step on", "[unit]") {
+  event_writer nowhere(-1);
+  head_options options;
+  options.config.model.experts = 2;
+  recorder all(options, 3, 3, nowhere);
+  const auto with_load = [](std::uint64_t ordinal) {
+    auto summary = training(ordinal, 8);
+    summary.permission.placement = {1, 2};
+    auto& report = summary.replicas.emplace_back().microbatches.emplace_back();
+    report.rows = 8;
+    report.layers.emplace_back().expert_rows = {6, 2};
+    return summary;
+  };
+  CHECK(all.take(with_load(0), 0));
+  CHECK(all.rates().empty());
+  CHECK(all.take(with_load(1), 0.5));
+  REQUIRE(all.rates().size() == 2);
+  CHECK_THAT(all.rates().at(1).rows, WithinRel(12.0, 1e-9));
+  CHECK_THAT(all.rates().at(2).rows, WithinRel(4.0, 1e-9));
+}
+
 TEST_CASE("progress changes with the steps that are told, and every step is in the metrics", "[unit]") {
   test::temporary_directory place;
   event_writer nowhere(-1);
@@ -102,11 +123,15 @@ TEST_CASE("progress changes with the steps that are told, and every step is in t
   CHECK(all.progress().empty());
   CHECK(all.take(training(0, 8), 0));
   CHECK(all.progress()["step"] == 1);
+  CHECK(all.progress()["samples_per_second"].is_null()); // how long a step takes is not known yet
+  CHECK(all.progress()["steps_per_second"].is_null());
   CHECK_FALSE(all.take(training(1, 8), 0.01)); // there are at most 20 in a second
   CHECK(all.progress()["step"] == 1);
   CHECK_FALSE(all.take(step(step_kind::evaluate, 0, 8), 0.5));
   CHECK(all.take(training(2, 8), 0.51));
   CHECK(all.progress()["step"] == 3);
+  CHECK_THAT(all.progress()["steps_per_second"].get<double>(), WithinRel(2 / 0.51, 1e-9));
+  CHECK_THAT(all.progress()["samples_per_second"].get<double>(), WithinRel(16 / 0.51, 1e-9));
   CHECK(all.take(training(3, 8), 0.52)); // the last
   REQUIRE(all.close_metrics(0));
   std::ifstream file(options.metrics_file);
@@ -116,6 +141,7 @@ TEST_CASE("progress changes with the steps that are told, and every step is in t
     const auto told = nlohmann::json::parse(line);
     CHECK(told["step"] == i);
     CHECK(told.contains("layers"));
+    CHECK(told["samples_per_second"].is_null() == (i == 1));
   }
   CHECK_FALSE(std::getline(file, line));
 }
