@@ -134,8 +134,7 @@ void set_losses(const options& losses, const router_needs& needs, double floor,
   for (const auto& name : losses.names()) {
     if (name == "sequence" || name == "tutel_load_importance")
       throw case_error("loss '" + name + "' does not go with a layer: it has options of its own");
-    if ((name == "importance" || name == "load") && !needs.noise_gate)
-      throw case_error("loss '" + name + "' goes with noisy_top_k");
+    if (name == "load" && !needs.noise_gate) throw case_error("loss 'load' goes with noisy_top_k");
     if (!needs.gate) throw case_error("a router without logits has no losses");
     const loss_formula formula{.name = name, .k = needs.slots, .score = needs.score, .noise_floor = floor};
     parts.losses.push_back({name, losses.number(name), taken(make_loss<double>(formula, parts.experts))});

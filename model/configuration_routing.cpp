@@ -113,11 +113,7 @@ void check_loss_is_defined(checks& check, const model_options& model, const loss
     check.require(!bad, flag_of_loss(loss.name), text_of(loss.coefficient) + " with " + got, limit,
                   "or leave the loss out");
   };
-  const bool noisy = router.name == "noisy_top_k";
-  refuse_if(loss.name == "importance" && !noisy, "--router " + router.name,
-            "noisy_top_k, whose gates are the only ones that its gradient goes through (switch and variance "
-            "go through probabilities)");
-  refuse_if(loss.name == "load" && !noisy, "--router " + router.name,
+  refuse_if(loss.name == "load" && router.name != "noisy_top_k", "--router " + router.name,
             "noisy_top_k, which alone has the noise that it needs");
   refuse_if(is(loss.name, {"variance", "importance", "load", "tutel_load_importance"}) && model.experts < 2,
             "--num-experts " + std::to_string(model.experts), "2 or more, because it is a variance");

@@ -34,7 +34,7 @@ expected<std::vector<weighted_loss<Real>>> losses_of(const model_options& model,
                                .score = needs.score,
                                .sequence_length = model.router.sequence_length,
                                .noise_floor = model.router.noise_floor};
-    if ((option.name == "importance" || option.name == "load") && !needs.noise_gate)
+    if (option.name == "load" && !needs.noise_gate)
       return fail(error_code::usage, "[router] loss '" + option.name + "': got router " + model.router.name
                                        + ", limit noisy_top_k, whose noisy logits it is computed from");
     auto loss = make_loss<Real>(formula, model.experts);

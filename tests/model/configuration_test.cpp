@@ -184,8 +184,13 @@ const std::vector<bad_row> bad_rows = {
    [](auto& c, auto&) {
      c.model.router.name = "quantile", c.model.router.losses = {{"variance", 1}};
    }},
-  {"--router-loss importance:", "with --router softmax, limit noisy_top_k, whose gates",
+  {"--router-loss importance:", "it balances the load by itself",
    [](auto& c, auto&) {
+     c.model.router.name = "expert_choice", c.model.router.losses = {{"importance", 1}};
+   }},
+  {"--router-loss importance:", "it has no logits",
+   [](auto& c, auto&) {
+     c.model.router.name = "hash", c.model.router.experts_per_token = 1;
      c.model.router.losses = {{"importance", 1}};
    }},
   {"--router-loss load:", "with --router softmax, limit noisy_top_k, which alone has the noise",
@@ -197,9 +202,9 @@ const std::vector<bad_row> bad_rows = {
      c.model.router.name = "noisy_top_k", c.model.router.experts_per_token = 4;
      c.model.router.losses = {{"load", 1}};
    }},
-  {"--router-loss importance:", "or leave the loss out",
+  {"--router-loss load:", "or leave the loss out",
    [](auto& c, auto&) {
-     c.model.router.losses = {{"importance", 0}};
+     c.model.router.losses = {{"load", 0}};
    }},
   {"--router-loss sequence:", "got 0 with --sequence-length 0",
    [](auto& c, auto&) {
@@ -411,6 +416,31 @@ TEST_CASE("the default configuration and the reference shapes are valid", "[unit
   single.model.experts = 1;
   single.model.router.experts_per_token = 1;
   CHECK(validate(single).has_value());
+}
+
+TEST_CASE(
+  "the importance of every router with logits can be measured, and trained unless it balances by itself",
+  "[unit]") {
+  const auto with = [](const std::string& router, std::uint32_t k, double coefficient) {
+    configuration config;
+    config.model.router.name = router;
+    config.model.router.experts_per_token = k;
+    config.model.router.groups = config.model.router.groups_kept = 1;
+    config.model.router.losses = {{"importance", coefficient}};
+    return validate(config, run_options{}).has_value();
+  };
+  for (const auto* router :
+       {"softmax", "softmax_post", "sigmoid_bias", "group_limited", "noisy_top_k", "gshard"}) {
+    INFO(router);
+    CHECK(with(router, 2, 1));
+  }
+  CHECK(with("switch", 1, 1));
+  CHECK(with("dense", 4, 1));
+  for (const auto* router : {"sinkhorn", "expert_choice", "quantile"}) {
+    INFO(router);
+    CHECK(with(router, 2, 0));
+    CHECK_FALSE(with(router, 2, 1));
+  }
 }
 
 TEST_CASE("impossible configurations are refused with the option, what was got and what is allowed",

@@ -161,7 +161,7 @@ TEST_CASE("the metrics tell the health of each layer's routing", "[process]") {
             "--num-experts-per-token",
             "3",
             "--router-loss",
-            "z=0.5,hf=0,variance=0.25",
+            "z=0.5,hf=0,variance=0.25,importance=0.125",
             "--capacity-policy",
             "probs",
             "--capacity-factor",
@@ -196,7 +196,11 @@ TEST_CASE("the metrics tell the health of each layer's routing", "[process]") {
   }
   const auto& losses = lines.front()["layers"][0]["losses"];
   const std::map<std::string, std::pair<double, double>> expected = {
-    {"switch", {0.01, 1}}, {"hf", {0, 3}}, {"variance", {0.25, 0}}, {"z", {0.5, std::pow(std::log(5.0), 2)}}};
+    {"switch", {0.01, 1}},
+    {"hf", {0, 3}},
+    {"variance", {0.25, 0}},
+    {"importance", {0.125, 0}},
+    {"z", {0.5, std::pow(std::log(5.0), 2)}}};
   REQUIRE(losses.size() == expected.size());
   for (const auto& [name, coefficient_and_balance] : expected) {
     CAPTURE(name);
@@ -248,7 +252,7 @@ TEST_CASE("impossible router options end with code 2 and one line that names the
     row{{"--router-loss", "sequence=0.1"},
         "--router-loss sequence: got 0.1 with --sequence-length 0",
         "every so many rows"},
-    row{{"--router-loss", "importance=0.1"}, "--router-loss importance: got 0.1", "noisy_top_k"},
+    row{{"--router-loss", "load=0.1"}, "--router-loss load: got 0.1", "noisy_top_k"},
     row{{"--router", "expert_choice", "--capacity-policy", "probs"},
         "--capacity-policy: got probs",
         "--router-choice-capacity-factor"},

@@ -163,6 +163,24 @@ TEST_CASE("sequences count by their rows, the shorter last one too", "[unit]") {
         == "[loss] rows of a sequence: got 0, limit 1 or more");
 }
 
+TEST_CASE("importance is of the gates in use, and its gradient theirs", "[unit]") {
+  const double z[6] = {};
+  routing<double> chosen;
+  chosen.tokens = 2;
+  chosen.slots = 3;
+  chosen.experts = {0, 1, 2, 2, -1, 0};
+  chosen.gates = {0.75, 0.25, 0.5, 0.5, 0, 0.125};
+  chosen.used = {1, 1, 0, 1, 1, 0}; // sums 3/4, 1/4, 1/2: variance 1/16, mean 1/2
+  const loss_input<double> in{
+    .logits = {z, 2, 3}, .probabilities = {}, .log_partition = {}, .chosen = &chosen};
+  loss_gradient<double> gradient{{}, std::vector<double>(6, 1.0)};
+  const auto loss = make_loss<double>({.name = "importance"}, 3).value();
+  CHECK(loss->sums(in) == std::vector{0.75, 0.25, 0.5});
+  CHECK(loss->evaluate(in, 3, &gradient) == Catch::Approx(0.25));
+  const double expected[6] = {3, -3, 1, 0, 1, 1}; // 1 + 3 · (4 · (sum − 1/2) − 1/3)
+  for (std::size_t i = 0; i < 6; ++i) CHECK(gradient.gates[i] == Catch::Approx(expected[i]).margin(1e-8));
+}
+
 TEST_CASE("losses at perfect balance have the value they are logged with", "[unit]") {
   // Token t prefers experts t and t+1 (mod 4): counts and mean probabilities are even.
   std::vector<double> z;

@@ -43,13 +43,16 @@ struct textbook {
     auto g = P.gather(1, S);
     if (config.model.router.renormalise) g = g / g.sum(-1, true);
     auto y = at::zeros({x.size(0), outputs(0)}, x.options());
+    std::vector<at::Tensor> importance;
     for (std::int64_t e = 0; e < E; ++e) {
       const auto weight = at::where(S == e, g, at::zeros_like(g)).sum(-1, true);
       y = y + weight * expert(x, static_cast<std::size_t>(e));
+      importance.push_back(weight.sum());
     }
     const auto task = config.model.task == "classify" ? at::cross_entropy_loss(y, labels) : y.square().mean();
     const auto n = at::bincount(S.reshape(-1), {}, E).to(at::kDouble);
     const auto mean = P.mean(0);
+    const auto sums = at::stack(importance);
     const auto T = static_cast<double>(x.size(0));
     auto total = task;
     for (const auto& l : config.model.router.losses) {
@@ -57,6 +60,7 @@ struct textbook {
       if (l.name == "switch") value = E * (n / (T * k) * mean).sum();
       if (l.name == "z") value = at::logsumexp(z, {-1}).square().mean();
       if (l.name == "variance") value = mean.var(true);
+      if (l.name == "importance") value = sums.var(true) / (sums.mean().square() + 1e-10);
       total = total + l.coefficient * value;
     }
     return total;
@@ -100,6 +104,7 @@ TEST_CASE("ragged microbatches together have LibTorch's loss and gradients", "[u
   auto config = classifier<double>::default_configuration();
   config.model.task = GENERATE("classify", "mean_square");
   config.model.router.renormalise = GENERATE(true, false);
+  config.model.router.losses.push_back({"importance", 0.2});
   INFO(config.model.task << " renormalise " << config.model.router.renormalise);
   const std::int64_t width = 13;
   const std::int64_t out = config.model.task == "classify" ? 4 : width;

@@ -21,13 +21,10 @@ std::vector<loss_option> all_losses(const router_options& o) {
   if (o.name == "hash" || o.name == "task") return out;
   out.push_back({"z", 0.03});
   if (o.name == "sinkhorn" || o.name == "expert_choice" || o.name == "quantile") return out;
-  for (const auto* name :
-       {"switch", "first_choice", "hf", "sequence", "variance", "nanomoe", "tutel_load_importance"})
+  for (const auto* name : {"switch", "first_choice", "hf", "sequence", "variance", "nanomoe",
+                           "tutel_load_importance", "importance"})
     out.push_back({name, 0.05 + 0.01 * static_cast<double>(out.size())});
-  if (o.name == "noisy_top_k") {
-    out.push_back({"importance", 0.2});
-    out.push_back({"load", 0.1});
-  }
+  if (o.name == "noisy_top_k") out.push_back({"load", 0.1});
   return out;
 }
 

@@ -98,6 +98,24 @@ TEST_CASE("a capacity that nobody reaches gives the outputs and gradients of no 
     }
 }
 
+TEST_CASE("importance is of the gates before any are dropped", "[unit]") {
+  router_options o;
+  o.losses = {{"importance", 0.1}};
+  o.capacity_factor = 0.5;
+  const auto importance = [&](const std::string& policy, bool renormalise) {
+    o.capacity_policy = policy;
+    o.renormalise_after_drop = renormalise;
+    classifier<float> c(layer_of(o), widths_of(6, 3));
+    const auto report = c.run({0, 0, 0, true, 1.0}, batch_of(normal_tensor<float>({12, 6}, 1), 3));
+    const auto& values = report.layers.at(0).values;
+    return std::ranges::find(values, "importance", &named_value::name)->value;
+  };
+  const auto all = importance("none", false);
+  CHECK(all > 0);
+  CHECK(importance("probs", false) == all);
+  CHECK(importance("probs", true) == all);
+}
+
 TEST_CASE("one expert with a gate of 1 is its dense network bit for bit, by every router that can",
           "[unit]") {
   for (const auto* name : {"softmax", "softmax_post", "switch", "dense", "hash", "task"}) {
