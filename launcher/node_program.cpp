@@ -55,8 +55,7 @@ child_options head_of(const train_options& options) {
   add(arguments, "--task", "train");
   add(arguments, "--configuration", to_json(options.config));
   add(arguments, "--run", to_json(options.run));
-  add(arguments, "--listen",
-      options.listen.empty() && options.run.nodes > 0 ? "127.0.0.1:0" : options.listen);
+  add(arguments, "--listen", options.listen);
   add_if(arguments, options.insecure, "--insecure");
   add(arguments, "--run-id", options.run_id);
   add(arguments, "--save", options.save);
@@ -78,7 +77,6 @@ child_options head_of(const eval_options& options, const configuration& config) 
   add(arguments, "--configuration", to_json(config));
   add(arguments, "--run", to_json(options.run));
   add(arguments, "--model", options.model);
-  add(arguments, "--listen", options.run.nodes > 0 ? "127.0.0.1:0" : "");
   add(arguments, "--predictions", options.predictions);
   return head;
 }

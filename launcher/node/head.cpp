@@ -104,12 +104,21 @@ expected<void> head::prepare() {
   auto shape = shape_of(options_.config, *data_);
   if (!shape) return tl::unexpected(shape.error());
   shape_ = *shape;
-  const auto fits = nodes_expected() > 0
-                      ? check_message_sizes(options_.config, shape_, data_->rows(step_kind::evaluate))
-                      : check_experts_fit(options_.config, shape_, options_.training, usable_memory());
-  if (!fits) return fits;
+  if (auto ok = check_sizes(); !ok) return ok;
   steps_per_epoch_ = steps_per_epoch(options_.config.schedule, data_->rows(step_kind::train));
   return {};
+}
+
+/// Of messages where there are nodes, and of memory unless nodes of other machines may take experts.
+expected<void> head::check_sizes() const {
+  const bool nodes = nodes_expected() > 0;
+  if (nodes) {
+    const auto travels = check_message_sizes(options_.config, shape_, data_->rows(step_kind::evaluate));
+    if (!travels || options_.listens) return travels;
+  }
+  const bool collects = !options_.save_directory.empty() || options_.print_digest;
+  return check_experts_fit(options_.config, shape_, {options_.training, collects, nodes},
+                           nodes ? machine_memory() : usable_memory());
 }
 
 expected<void> head::load_model() {

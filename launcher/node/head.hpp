@@ -33,6 +33,7 @@ public:
 
 private:
   expected<void> prepare();
+  expected<void> check_sizes() const;
   expected<void> load_model();
   expected<void> start_from_model(dense_module& dense, std::map<owner_id, tensor>& states);
   error about_model(error e) const;

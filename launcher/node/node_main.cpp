@@ -35,7 +35,7 @@ void declare_head(CLI::App& app, arguments& a) {
   auto& h = a.for_head;
   app.add_option("--configuration", a.configuration, "what to train: the configuration as JSON")->required();
   app.add_option("--run", a.run, "how to carry it out: run options as JSON")->required();
-  app.add_option("--listen", a.listen, "HOST:PORT or [IPv6]:PORT to take nodes at");
+  app.add_option("--listen", a.listen, "HOST:PORT or [IPv6]:PORT where any node may join");
   app.add_flag("--insecure", h.insecure, "allow other machines to connect without encryption");
   app.add_option("--run-id", h.run_id, "name of the run; drawn if absent");
   app.add_option("--task", a.task, "train or eval")->check(CLI::IsMember({"train", "eval"}));

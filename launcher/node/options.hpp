@@ -13,8 +13,8 @@ namespace troupe::node {
 struct head_options {
   configuration config;
   run_options run;
-  bool listens = false;
-  launcher::address listen;
+  bool listens = false;                     ///< others than the local nodes may join
+  launcher::address listen{"127.0.0.1", 0}; ///< where nodes are taken, if there are any
   bool insecure = false;
   std::string run_id; ///< empty: drawn
   std::string save_directory;

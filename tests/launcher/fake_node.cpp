@@ -143,7 +143,8 @@ int head() {
   if (behaviour == "stubborn") ::signal(SIGTERM, SIG_IGN);
   const auto run = json::parse(flags.at("--run"));
   std::vector<int> connections;
-  if (flags.contains("--listen")) connections = take_nodes(run.at("nodes").get<std::size_t>());
+  const auto nodes = run.at("nodes").get<std::size_t>();
+  if (flags.contains("--listen") || nodes > 0) connections = take_nodes(nodes);
   const bool training = flags.at("--task") == "train";
   const int steps = 469;
   if (training)

@@ -86,7 +86,7 @@ TEST_CASE("head and nodes are told what the command line said", "[process]") {
   CHECK(config->model.experts == 8);
   CHECK(config->optimizer.learning_rate == 3e-4);
   CHECK(run_options_from_json(value_of(head, "--run"))->nodes == 2);
-  CHECK(value_of(head, "--listen") == "127.0.0.1:0");
+  CHECK(value_of(head, "--listen").empty()); // nobody else may join
   CHECK(value_of(head, "--log-interval") == "100");
   CHECK(value_of(head, "--events-fd") == "3");
   const auto first = record_of(records, "node-1");

@@ -22,9 +22,12 @@ TEST_CASE("experts that the memory does not hold are refused with their bytes an
   // W1 [2^20, 1024] and W2 [16, 2^20], four bytes a number; adamw has two moments. Headers of states are
   // small beside them.
   const std::uint64_t parameters = std::uint64_t{4} * 4 * (1 << 20) * 1040;
-  const auto refusal = [&](bool training, std::uint64_t bytes) {
-    const auto result = check_experts_fit(config, widths, training, bytes);
+  const auto refusal_of = [&](const memory_use& use, std::uint64_t bytes) {
+    const auto result = check_experts_fit(config, widths, use, bytes);
     return result ? std::string() : result.error().text;
+  };
+  const auto refusal = [&](bool training, std::uint64_t bytes) {
+    return refusal_of({training, false, false}, bytes);
   };
   const auto nearly = parameters / 1000;
   CHECK(refusal(true, 4 * parameters + nearly).empty());
@@ -35,6 +38,15 @@ TEST_CASE("experts that the memory does not hold are refused with their bytes an
                                     + std::to_string(4 * parameters - 1) + " bytes")
                && ContainsSubstring("fewer --num-experts"));
   CHECK_FALSE(refusal(false, 3 * parameters - 1).empty());
+  CHECK_THAT(refusal_of({true, false, true}, 4 * parameters - 1),
+             ContainsSubstring(" bytes, the memory of this machine; ")
+               && ContainsSubstring("or --listen for nodes on other machines"));
+  CHECK(refusal_of({true, false, true}, 4 * parameters + nearly).empty());
+  for (const bool nodes : {false, true}) { // parameters and moments twice, the gradients are gone by then
+    CHECK(refusal_of({true, true, nodes}, 6 * parameters + nearly).empty());
+    CHECK_THAT(refusal_of({true, true, nodes}, 6 * parameters - 1),
+               ContainsSubstring("bytes of parameters and moments, twice at the end for --save or"));
+  }
   config.model.shared_experts = 1;
   CHECK_THAT(refusal(true, 1000), ContainsSubstring("--num-shared-experts"));
   config.model.expert_kind = "own";

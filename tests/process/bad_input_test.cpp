@@ -100,6 +100,8 @@ TEST_CASE("impossible options are refused in one line that names them", "[proces
     usage_row{
       small_run({"--num-experts", "1024", "--gaussian-width", "4096", "--expert-hidden-size", "1048576"}),
       "--expert-hidden-size: got 1048576 with 1024 experts, at least"},
+    usage_row{small_run({"--num-experts", "4096", "--expert-hidden-size", "1048576", "--nodes", "2"}),
+              "bytes, the memory of this machine; choose fewer, or fewer --num-experts, or --listen"},
     usage_row{small_run({"--run-id", "\xfc"}), "--run-id: got 1 bytes"},
     usage_row{small_run({"--run-id", "two\nlines"}), "--run-id: got 9 bytes"},
     usage_row{small_run({"--listen", "nonsense"}), "nonsense"}, usage_row{{"node", "--join", "here"}, "here"},
