@@ -20,17 +20,18 @@ struct microbatch_plan {
 };
 
 /// The optimizer's permission for one step. Nothing of the step is sent without it, and every change of
-/// placement enters through it. Issued when every owner has reported `applied(step - 2)`.
+/// placement enters through it. Issued when every owner has reported `applied(step - 2)`. A node with experts
+/// gets it inside the step's first `dispatch`, unless the placement is new.
 struct plan {
   term_id term;
   std::uint64_t step = 0;
   step_kind kind = step_kind::train;
+  bool last = false;         ///< no step follows
   std::uint64_t ordinal = 0; ///< train: optimizer updates before this one; evaluate: index of the evaluation
                              ///< batch
   std::uint64_t rows = 0;    ///< T, tokens of the whole step
   double learning_rate = 0;  ///< of this update
   double clip_norm = 0;      ///< 0: no clipping
-  bool last = false;         ///< no step follows: whoever may tell things later tells them now
   bool clip_local = false;   ///< each owner clips by its own norm; otherwise by the global one, through
                              ///< `commit`
   std::vector<microbatch_plan> microbatches;
@@ -65,7 +66,8 @@ struct commit {
   bool operator==(const commit&) const = default;
 };
 
-/// These owners have applied `step`: their version is now step + 1.
+/// These owners have applied `step`: their version is now step + 1. A node's goes home inside a `combine` of
+/// the next step, if there is one.
 struct applied {
   term_id term;
   std::uint64_t step = 0;

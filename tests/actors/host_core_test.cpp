@@ -103,7 +103,8 @@ TEST_CASE(
   "applied and norms are reported once all experts of the node have them, and again with a repeated plan",
   "[unit]") {
   auto host = make_host();
-  const auto p = at(0, {1, 2, 1});
+  auto p = at(0, {1, 2, 1});
+  p.last = true;
   give(host, p);
   CHECK(give(host, norm_report{term, 0, {{e0, 2}}}).messages.empty());
   const auto norms = sent_to<norm_report>(give(host, norm_report{term, 0, {{e2, 3}}}), optimizer_address());
@@ -114,6 +115,60 @@ TEST_CASE(
   REQUIRE(done.size() == 1);
   CHECK(done[0].owners == std::vector{e0, e2});
   CHECK(sent_to<applied>(give(host, p), optimizer_address()).size() == 1);
+}
+
+TEST_CASE("a report goes home with a bundle of the next step", "[unit]") {
+  auto host = make_host();
+  give(host, at(0, {1, 2, 1}));
+  CHECK(give(host, applied{term, 0, {e2}, 1, 2, 3}).messages.empty());
+  CHECK(give(host, applied{term, 0, {e0}, 10, 20, 30}).messages.empty());
+  CHECK(sent<applied>(give(host, at(1, {1, 2, 1}))).empty());
+  for (std::uint32_t microbatch : {0, 1}) {
+    auto d = bundle(1, {e0, e2});
+    d.id.microbatch = microbatch;
+    give(host, d);
+    give(host, expert_output{d.id, e0, rows({5})});
+    const auto out = give(host, expert_output{d.id, e2, rows({})});
+    CHECK(out.messages.size() == 1);
+    const auto answer = sent<combine>(out);
+    REQUIRE(answer.size() == 1);
+    CHECK(answer[0].done.has_value() == (microbatch == 0));
+    if (microbatch == 0) CHECK(*answer[0].done == applied{term, 0, {e0, e2}, 11, 22, 33});
+  }
+  CHECK(sent_to<applied>(give(host, at(0, {1, 2, 1})), optimizer_address()).size() == 1); // it is missed
+}
+
+TEST_CASE("a report does not wait for a bundle that may not come", "[unit]") {
+  const auto moves = at(1, {1, 2, 2}, 2);
+  SECTION("the plan comes after the report") {
+    auto host = make_host();
+    give(host, at(0, {1, 2, 1}));
+    give(host, applied{term, 0, {e0}});
+    CHECK(give(host, applied{term, 0, {e2}}).messages.empty());
+    CHECK(sent_to<applied>(give(host, moves), optimizer_address()).size() == 1);
+  }
+  SECTION("the plan comes before it") {
+    auto host = make_host();
+    give(host, at(0, {1, 2, 1}));
+    give(host, moves);
+    give(host, applied{term, 0, {e0}});
+    CHECK(sent_to<applied>(give(host, applied{term, 0, {e2}}), optimizer_address()).size() == 1);
+  }
+}
+
+TEST_CASE("a bundle brings its plan", "[unit]") {
+  auto host = make_host();
+  auto d = bundle(0, {e0, e2});
+  d.permission = std::make_shared<const plan>(at(0, {1, 2, 1}));
+  const auto out = give(host, d);
+  CHECK(out.experts.size() == 2);
+  CHECK(sent<expert_plan>(out).size() == 2);
+  CHECK(sent<expert_forward>(out).size() == 2);
+  CHECK(host.waiting() == 0);
+  d.id.microbatch = 1; // another router's first
+  const auto second = give(host, d);
+  CHECK(sent<expert_plan>(second).empty());
+  CHECK(sent<expert_forward>(second).size() == 2);
 }
 
 TEST_CASE("an expert that leaves is buried when the second plan after proves its successor", "[unit]") {

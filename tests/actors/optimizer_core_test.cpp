@@ -4,7 +4,9 @@
 
 #include <catch2/catch_test_macros.hpp>
 
+#include <algorithm>
 #include <cmath>
+#include <iterator>
 
 using namespace troupe;
 using namespace troupe::test;
@@ -43,19 +45,47 @@ outbox finish(optimizer_core& core, std::uint64_t step) {
 
 } // namespace
 
-TEST_CASE("two plans are issued when the placement is known, to everybody", "[unit]") {
+TEST_CASE("two plans are issued when the placement is known, the first to everybody", "[unit]") {
   optimizer_core core(settings());
   const auto out = give(core, placed);
-  for (auto to : {host_address(1), host_address(2), dense_address(0), router_address(0), router_address(1)}) {
+  for (auto to : {dense_address(0), router_address(0), router_address(1)}) {
     const auto plans = sent_to<plan>(out, to);
     REQUIRE(plans.size() == 2);
     CHECK((plans[0].step == 0 && plans[1].step == 1));
+  }
+  for (auto to : {host_address(1), host_address(2)}) {
+    const auto plans = sent_to<plan>(out, to);
+    REQUIRE(plans.size() == 1); // the second comes with a bundle
+    CHECK(plans[0].step == 0);
   }
   const auto p = sent_to<plan>(out, router_address(0)).front();
   CHECK((p.rows == 6 && p.learning_rate == 0.5 && p.placement == std::vector<node_id>{1, 2}));
   const std::vector<microbatch_plan> expected{{0, 0, 2}, {0, 0, 2}, {1, 0, 1}, {2, 1, 1}};
   CHECK(p.microbatches == expected); // lanes are whole: replica 0 has two of the three
   CHECK(sent_to<plan>(out, router_address(0)).back().rows == 4); // the ragged end of the epoch
+}
+
+TEST_CASE("a node without experts gets every plan from the optimizer", "[unit]") {
+  optimizer_core core(settings());
+  const auto out = give(core, placement_change{term, 1, {1, 1}, {1, 2}});
+  CHECK(sent_to<plan>(out, host_address(1)).size() == 1);
+  CHECK(sent_to<plan>(out, host_address(2)).size() == 2);
+}
+
+TEST_CASE("the last plan says so", "[unit]") {
+  for (const bool evaluate : {false, true}) {
+    auto s = settings(); // 4 updates, then perhaps an evaluation in one batch of 5 rows
+    s.config.schedule.evaluate_at_end = evaluate;
+    optimizer_core core(s);
+    auto out = give(core, placed);
+    for (std::uint64_t step = 0; step < 4; ++step)
+      std::ranges::move(finish(core, step).messages, std::back_inserter(out.messages));
+    std::vector<bool> last;
+    for (auto& p : sent_to<plan>(out, dense_address(0))) last.push_back(p.last);
+    CHECK(
+      last
+      == (evaluate ? std::vector{false, false, false, false, true} : std::vector{false, false, false, true}));
+  }
 }
 
 TEST_CASE("a plan is issued when every owner and replica has done the step two before", "[unit]") {
@@ -68,7 +98,7 @@ TEST_CASE("a plan is issued when every owner and replica has done the step two b
   core.receive(replica_report{old_term, 0, 1, {}, {}, {}, 0}, out);
   CHECK(out.empty());
   core.receive(replica_report{term, 0, 1, {}, {}, {}, 0}, out);
-  CHECK(sent_to<plan>(out, host_address(1)).at(0).step == 2);
+  CHECK(sent_to<plan>(out, dense_address(0)).at(0).step == 2);
   CHECK(core.take_summaries().size() == 1);
 }
 

@@ -55,7 +55,7 @@ dense_parameters parameters(std::uint64_t version) {
 
 /// What the node of a bundle answers.
 combine answer(const dispatch& d, node_id node) {
-  combine c{d.id, node, {}};
+  combine c{d.id, node, {}, {}};
   for (auto& span : d.experts) {
     std::vector<word> values;
     for (auto i = span.begin; i < span.end; ++i)
@@ -115,6 +115,43 @@ TEST_CASE("a bundle names all experts of its node and is sent even if none of th
   const auto full = sent_to<dispatch>(out, host_address(1));
   REQUIRE(full.size() == 1);
   CHECK(full[0].indices.rows() == 4); // two tokens, two slots
+}
+
+TEST_CASE("the first bundle of a step for a node brings the plan", "[unit]") {
+  fixture f;
+  give(f.core, step(0));
+  give(f.core, parameters(0));
+  const auto first = sent<dispatch>(give_and_run(f.core, f.rows(0, 0)));
+  REQUIRE(first.size() == 2);
+  for (auto& d : first) {
+    REQUIRE(d.permission != nullptr);
+    CHECK(*d.permission == step(0));
+  }
+  const auto second = sent<dispatch>(give_and_run(f.core, f.rows(0, 1)));
+  REQUIRE(second.size() == 2);
+  for (auto& d : second) CHECK(d.permission == nullptr);
+  outbox out;
+  for (int i = 0; i < 3; ++i) f.core.tick(out);
+  const auto again = sent_to<dispatch>(out, host_address(1));
+  REQUIRE(again.size() == 2);
+  CHECK((again[0].permission != nullptr && again[1].permission == nullptr)); // the first may have been lost
+}
+
+TEST_CASE("a report that comes with an answer goes on to the optimizer, whatever the answer is worth",
+          "[unit]") {
+  fixture f;
+  give(f.core, step(0));
+  give(f.core, parameters(0));
+  const auto asked = give_and_run(f.core, f.rows(0, 0));
+  auto c = answer(sent_to<dispatch>(asked, host_address(1)).at(0), 1);
+  c.done = applied{term, 7, {{0, 0, 0}, {0, 1, 0}}, 1, 2, 3};
+  for (int repeat = 0; repeat < 2; ++repeat) {
+    const auto told = sent_to<applied>(give_and_run(f.core, c), optimizer_address());
+    REQUIRE(told.size() == 1);
+    CHECK(told[0] == *c.done);
+  }
+  c.id.term = old_term;
+  CHECK(give(f.core, c).empty());
 }
 
 TEST_CASE("no more microbatches are at work than may be in flight", "[unit]") {

@@ -306,6 +306,25 @@ TEST_CASE("A bundle whose spans do not cut its indices is refused", "[unit]") {
                     "spans: got 0 indices");
 }
 
+TEST_CASE("A bundle brings the plan of its own step or none, and a report is checked like one by itself",
+          "[unit]") {
+  const auto f = valid<dispatch>();
+  const auto with = [&](const std::function<void(schema::Plan::Builder)>& lie) {
+    return lying(f, [&](auto m) { lie(m.getDispatch().getPermission()); });
+  };
+  const auto step = samples<dispatch>().front().id.step;
+  refuses<dispatch>(with([&](auto p) { p.setStep(step + 1); }), malformed,
+                    "step of the plan: got " + std::to_string(step + 1) + ", limit " + std::to_string(step));
+  refuses<dispatch>(with([](auto p) { p.getTerm().setCounter(99); }), malformed, "step of the plan");
+  refuses<dispatch>(with([](auto p) { p.setRows(61); }), malformed, "rows of the microbatches: got 60");
+  const auto bare = lying(f, [](auto m) { m.getDispatch().disownPermission(); });
+  CHECK(decode<dispatch>(bare, limits{})->permission == nullptr);
+  auto few = limits{};
+  few.experts_max = 3;
+  few.layers_max = 0;
+  refuses<combine>(valid<combine>(), over_limit, "owners: got 3", few);
+}
+
 TEST_CASE("Tensors of the wrong type or rank are refused", "[unit]") {
   auto d = samples<dispatch>().front();
   d.indices = tensor::zeros(dtype::i64, {5});

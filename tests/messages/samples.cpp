@@ -29,7 +29,7 @@ tensor indices(std::vector<std::int32_t> values) {
 
 template <>
 std::vector<plan> samples() {
-  plan full{term, 12, step_kind::evaluate, 5, 60, 1e-3, 0.5, true, {}, 9, {0, 1, 2, 2, 1, 0, 65535}};
+  plan full{term, 12, step_kind::evaluate, true, 5, 60, 1e-3, 0.5, true, {}, 9, {0, 1, 2, 2, 1, 0, 65535}};
   full.microbatches = {{0, 0, 17}, {0, 0, 17}, {1, 1, 17}, {2, 0, 9}};
   return {full, {}};
 }
@@ -67,7 +67,11 @@ template <>
 std::vector<dispatch> samples() {
   const std::vector<expert_span> spans{{{2, 1, 0}, 0, 2}, {{2, 4, 0}, 2, 2}, {{2, 6, 0}, 2, 5}};
   const std::vector<expert_span> idle{{{2, 1, 0}, 0, 0}, {{2, 4, 0}, 0, 0}};
-  return {{work, 1, false, counting<float>({4, 3}), indices({0, 3, 1, 2, 3}), spans},
+  auto permission = samples<plan>().front();
+  permission.term = work.term;
+  permission.step = work.step;
+  return {{work, 1, false, counting<float>({4, 3}), indices({0, 3, 1, 2, 3}), spans,
+           std::make_shared<const plan>(permission)},
           {work, 0, true, counting<std::uint8_t>({0, 784}), indices({}), idle},
           {{}, 0, true, counting<double>({0, 0}), indices({}), {}}};
 }
@@ -78,7 +82,8 @@ std::vector<combine> samples() {
            3,
            {{{2, 0, 0}, counting<float>({2, 3})},
             {{2, 5, 0}, counting<float>({0, 3})},
-            {{2, 6, 0}, counting<float>({1, 3}, 9)}}},
+            {{2, 6, 0}, counting<float>({1, 3}, 9)}},
+           samples<applied>().front()},
           {}};
 }
 
@@ -205,10 +210,11 @@ auto fields(const batch& m) {
   return std::tie(m.term, m.step, m.microbatch, m.inputs, m.labels, m.ids);
 }
 auto fields(const dispatch& m) {
-  return std::tie(m.id, m.replica, m.keep, m.rows, m.indices, m.experts);
+  const auto permission = m.permission ? std::optional(*m.permission) : std::nullopt;
+  return std::tuple(m.id, m.replica, m.keep, m.rows, m.indices, m.experts, permission);
 }
 auto fields(const combine& m) {
-  return std::tie(m.id, m.node, m.outputs);
+  return std::tie(m.id, m.node, m.outputs, m.done);
 }
 auto fields(const gradient& m) {
   return std::tie(m.id, m.replica, m.input_wanted, m.rows, m.gates);
