@@ -14,6 +14,9 @@ namespace troupe {
 
 /// Router → loader: asks for one microbatch of `step` (again, if the answer got lost).
 struct fetch {
+  /// As `replica`: have the rows ready, somebody will ask.
+  static constexpr replica_id nobody = 0xffff;
+
   term_id term;
   std::uint64_t step = 0;
   step_kind kind = step_kind::train;

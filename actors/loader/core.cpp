@@ -15,6 +15,7 @@ void loader_core::receive(const fetch& m, outbox& out) {
   if (m.term != settings_.term) return;
   const key wanted{m.kind, m.ordinal, m.microbatch};
   prepare(wanted, out);
+  if (m.replica == fetch::nobody) return;
   auto& e = cache_[wanted];
   if (e.here)
     answer(m, e.rows, out);
@@ -25,7 +26,6 @@ void loader_core::receive(const fetch& m, outbox& out) {
   std::erase_if(cache_, [&](auto& c) {
     return c.second.here && c.first.kind == m.kind && c.first.ordinal + 3 < m.ordinal;
   });
-  prepare({m.kind, m.ordinal + 1, m.microbatch}, out);
 }
 
 void loader_core::prepare(const key& k, outbox& out) {

@@ -16,8 +16,8 @@ struct loader_settings {
   schedule_options schedule;
 };
 
-/// Turns (configuration, step) into microbatches, one step ahead of need. Stateless but for its cache: a lost
-/// loader loses nothing.
+/// Turns (configuration, step) into microbatches, ahead of need where a router says so. Stateless but for its
+/// cache: a lost loader loses nothing.
 class loader_core {
 public:
   loader_core(loader_settings settings, const data_source& data);

@@ -79,6 +79,12 @@ void router_core::request(step_state& s, micro& m, outbox& out) {
   out.messages.push_back(m.waiting_for.back().letter);
 }
 
+/// The next step's rows can be read while the experts compute this one's.
+void router_core::read_ahead(const plan& p, std::uint32_t microbatch, outbox& out) const {
+  if (!p.last)
+    out.send(loader_address(), fetch{p.term, p.step, p.kind, p.ordinal + 1, microbatch, fetch::nobody});
+}
+
 router_core::pending router_core::until_answered(envelope letter) const {
   const repeat_clock repeat(ticks_, settings_.resend_after + ticks_for(payload_bytes(letter.body)));
   return {std::move(letter), repeat, false};
@@ -309,6 +315,7 @@ void router_core::finished(std::uint64_t job, outbox& out) {
     case progress::forwarding:
       send_letters(s, m, out);
       m.at = progress::dispatched;
+      read_ahead(*s.permission, m.number, out);
       break;
     case progress::combining:
     case progress::folding: {

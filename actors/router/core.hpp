@@ -122,6 +122,7 @@ private:
   micro* find(std::uint64_t step, std::uint32_t microbatch);
   void advance(outbox& out);
   void request(step_state& s, micro& m, outbox& out);
+  void read_ahead(const plan& p, std::uint32_t microbatch, outbox& out) const;
   pending until_answered(envelope letter) const;
   void post(micro& m, progress next, std::function<void()> work, outbox& out);
   void start(step_state& s, micro& m, outbox& out);

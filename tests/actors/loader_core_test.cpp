@@ -49,17 +49,26 @@ TEST_CASE("a loader answers with the rows that the cut gives the microbatch", "[
 TEST_CASE("a loader reads ahead, answers repeats from memory, and waits for one reading only", "[unit]") {
   fixture f;
   auto first = give(f.core, asked(0, 0, 0));
-  CHECK(first.jobs.size() == 2); // this one and the next step's
-  CHECK(first.messages.empty());
+  CHECK((first.jobs.size() == 1 && first.messages.empty()));
+  auto ahead = asked(0, 1, 0);
+  ahead.replica = fetch::nobody;
+  const auto next = give(f.core, ahead);
+  REQUIRE(next.jobs.size() == 1);
+  first.jobs.push_back(next.jobs[0]);
   CHECK(give(f.core, asked(0, 0, 0)).empty()); // on its way
   outbox out;
   for (auto& job : first.jobs) {
     job.work();
     f.core.finished(job.id, out);
   }
-  CHECK(sent<batch>(out).size() == 2);
+  CHECK(sent<batch>(out).size() == 2); // for the two that asked; nobody asked for the next step's
   const auto again = give(f.core, asked(0, 0, 0));
   CHECK((again.jobs.empty() && sent<batch>(again).size() == 1));
+  const auto later = give(f.core, asked(1, 1, 0));
+  CHECK((later.jobs.empty() && sent_to<batch>(later, router_address(1)).size() == 1));
+  ahead.ordinal = 2;
+  ahead.microbatch = 3; // no step has so many
+  CHECK(give(f.core, ahead).empty());
 }
 
 TEST_CASE("a loader ignores an old term", "[unit]") {

@@ -117,6 +117,24 @@ TEST_CASE("a bundle names all experts of its node and is sent even if none of th
   CHECK(full[0].indices.rows() == 4); // two tokens, two slots
 }
 
+TEST_CASE("when its bundles are out a router has the next step's rows read", "[unit]") {
+  auto p = step(0);
+  for (const bool last : {false, true}) {
+    p.last = last;
+    fixture f;
+    give(f.core, p);
+    give(f.core, parameters(0));
+    const auto out = give_and_run(f.core, f.rows(0, 0));
+    const auto ahead = sent_to<fetch>(out, loader_address());
+    REQUIRE(ahead.size() == (last ? 0 : 1));
+    if (!last) {
+      CHECK((ahead[0].ordinal == p.ordinal + 1 && ahead[0].microbatch == 0));
+      CHECK(ahead[0].replica == fetch::nobody);
+      CHECK(std::holds_alternative<fetch>(out.messages.back().body)); // after the bundles
+    }
+  }
+}
+
 TEST_CASE("the first bundle of a step for a node brings the plan", "[unit]") {
   fixture f;
   give(f.core, step(0));
