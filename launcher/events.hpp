@@ -105,7 +105,7 @@ struct error_event {
 
 struct done_event {
   double seconds = 0;
-  double samples_per_second = 0;
+  double samples_per_second = 0; ///< not a number in a run of one step: not measured
 };
 
 /// An event of a newer node program.

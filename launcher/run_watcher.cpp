@@ -222,8 +222,10 @@ double run_watcher::seconds_left() const {
 
 void run_watcher::print_summary() const {
   if (training() && done_)
-    print_text(fmt::format("Trained {} steps in {:.1f}s, {} samples/s\n", grouped_count(start_.train_steps),
-                           done_->seconds, short_count(done_->samples_per_second)));
+    print_text(fmt::format(
+      "Trained {} steps in {:.1f}s{}\n", grouped_count(start_.train_steps), done_->seconds,
+      done_->samples_per_second > 0 ? fmt::format(", {} samples/s", short_count(done_->samples_per_second))
+                                    : ""));
   if (evaluation_)
     print_text(fmt::format("Test accuracy: {:.4f} ({} rows, loss {:.4f})\n", evaluation_->accuracy,
                            grouped_count(evaluation_->rows), evaluation_->loss));

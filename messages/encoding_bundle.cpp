@@ -52,6 +52,13 @@ std::shared_ptr<const plan> read_permission(schema::Plan::Reader from, const wor
   return result;
 }
 
+/// A report of the bundle's run; its step is an earlier one.
+applied read_done(schema::Applied::Reader from, const work_id& id, decoder& in) {
+  auto result = read_applied(from, in);
+  if (!in.failed() && result.term != id.term) in.refuse("term of the report", "another", "the bundle's");
+  return result;
+}
+
 template <class List>
 void write_owner_tensors(List to, const std::vector<owner_tensor>& from, encoder& out) {
   for (unsigned i = 0; i < from.size(); ++i) {
@@ -137,7 +144,7 @@ struct wire<combine>
   static combine read(schema::Combine::Reader from, decoder& in) {
     combine result{read_work(from.getId()), from.getNode(), {}, {}};
     result.outputs = read_owner_tensors(from.getOutputs(), result.id, "outputs", in);
-    if (from.hasDone()) result.done = read_applied(from.getDone(), in);
+    if (from.hasDone()) result.done = read_done(from.getDone(), result.id, in);
     return result;
   }
 };

@@ -26,7 +26,7 @@ struct plan {
   term_id term;
   std::uint64_t step = 0;
   step_kind kind = step_kind::train;
-  bool last = false;         ///< no step follows
+  bool last = false;         ///< no step of this kind comes right after it: what could wait for one does not
   std::uint64_t ordinal = 0; ///< train: optimizer updates before this one; evaluate: index of the evaluation
                              ///< batch
   std::uint64_t rows = 0;    ///< T, tokens of the whole step
@@ -67,7 +67,7 @@ struct commit {
 };
 
 /// These owners have applied `step`: their version is now step + 1. A node's goes home inside a `combine` of
-/// the next step, if there is one.
+/// the next step where it can, and by itself where a plan is repeated.
 struct applied {
   term_id term;
   std::uint64_t step = 0;

@@ -12,7 +12,8 @@
 
 namespace troupe {
 
-/// Router → loader: asks for one microbatch of `step` (again, if the answer got lost).
+/// Router → loader: asks for one microbatch of `step` (again, if the answer got lost), or has it read for
+/// later.
 struct fetch {
   /// As `replica`: have the rows ready, somebody will ask.
   static constexpr replica_id nobody = 0xffff;

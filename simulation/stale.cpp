@@ -42,6 +42,16 @@ void change_contents(M& m) {
   if constexpr (requires { m.outputs; }) change(m.outputs);
   if constexpr (requires { m.gradients; }) change(m.gradients);
   if constexpr (requires { m.placement; }) change(m.placement);
+  if constexpr (requires { m.permission->rows; })
+    if (m.permission) {
+      auto p = *m.permission;
+      p.term = m.id.term;
+      p.step = m.id.step;
+      change_contents(p);
+      m.permission = std::make_shared<const plan>(std::move(p));
+    }
+  if constexpr (requires { m.done->owners; })
+    if (m.done) m.done->term = m.id.term;
   if constexpr (requires { m.scale; }) m.scale *= 0.5;
   if constexpr (requires { m.learning_rate; }) m.learning_rate += 1;
   if constexpr (requires { m.norms; })

@@ -1,6 +1,7 @@
 #include "actors/host/core.hpp"
 
 #include "actors/plan_check.hpp"
+#include "messages/check.hpp"
 
 #include <algorithm>
 #include <memory>
@@ -75,6 +76,11 @@ void host_core::settle_residents(const plan& p, const std::vector<owner_id>& her
 }
 
 void host_core::receive(const plan& p, outbox& out) {
+  accept(std::make_shared<const plan>(p), out);
+}
+
+void host_core::accept(std::shared_ptr<const plan> permission, outbox& out) {
+  const auto& p = *permission;
   if (!term_holds(p.term)) return;
   if (auto defect = defect_of(p, settings_.experts))
     return out.send(coordinator_address(), refusal{{p.term, p.step, 0, 0}, *defect});
@@ -90,7 +96,7 @@ void host_core::receive(const plan& p, outbox& out) {
     if (p.step > 0)
       if (auto before = steps_.find(p.step - 1); before != steps_.end()) settle_report(before->second, out);
   }
-  const expert_plan shared{std::make_shared<const plan>(p)};
+  const expert_plan shared{std::move(permission)};
   for (auto& [owner, time] : residents_)
     if (time.begin <= p.step) out.send(expert_address(settings_.node, owner), shared);
   for (auto& m : std::exchange(held_, {})) receive(m, out);
@@ -121,8 +127,9 @@ void host_core::receive(const applied& m, outbox& out) {
 void host_core::settle_report(step_book& book, outbox& out) {
   if (!book.unreported) return;
   const auto next = steps_.find(book.step + 1);
-  const auto all_stay = next == steps_.end() || std::ranges::includes(next->second.mine, book.mine);
-  if (book.last || !all_stay) report_applied(book, out);
+  const auto comes = next == steps_.end()
+                     || (!next->second.answered && std::ranges::includes(next->second.mine, book.mine));
+  if (book.last || !comes) report_applied(book, out);
 }
 
 void host_core::report_applied(step_book& book, outbox& out) {
@@ -180,7 +187,11 @@ bool host_core::complete(const work_id& id, const owner_id& owner, const tensor&
 void host_core::receive(const dispatch& m, outbox& out) {
   if (!term_holds(m.id.term))
     return out.send(router_address(m.replica), refusal{m.id, "[host] old term", true});
-  if (m.permission && !steps_.contains(m.id.step)) receive(*m.permission, out);
+  if (m.permission) {
+    TROUPE_CHECK(m.permission->term == m.id.term && m.permission->step == m.id.step,
+                 "a bundle with the plan of another step");
+    if (!steps_.contains(m.id.step)) accept(m.permission, out);
+  }
   auto book = steps_.find(m.id.step);
   if (book == steps_.end()) {
     const auto newest = steps_.empty() ? 0 : steps_.rbegin()->first;
@@ -206,6 +217,7 @@ void host_core::receive(const expert_output& m, outbox& out) {
   if (!complete(m.id, m.owner, m.value, forward_)) return;
   auto done = forward_.extract(m.id);
   combine answer{m.id, settings_.node, std::move(done.mapped().parts), {}};
+  if (auto book = steps_.find(m.id.step); book != steps_.end()) book->second.answered = true;
   const auto unreported = [](auto& s) { return s.second.unreported; };
   if (auto book = std::ranges::find_if(steps_, unreported); book != steps_.end()) {
     book->second.unreported = false;

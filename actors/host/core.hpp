@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <set>
 #include <vector>
 
@@ -67,11 +68,12 @@ private:
 
   struct step_book {
     std::uint64_t step = 0;
-    bool last = false;          ///< no step follows
+    bool last = false;          ///< as in its plan
     std::vector<owner_id> mine; ///< experts of this node under the plan, ascending
     std::set<owner_id> applied_by;
     applied times; ///< sums of the owners' computing times
     std::map<owner_id, double> norms;
+    bool answered = false;   ///< a bundle of the step has gone home
     bool unreported = false; ///< all have applied, and the optimizer does not know yet
 
     bool complete() const { return !mine.empty() && applied_by.size() == mine.size(); }
@@ -79,6 +81,7 @@ private:
 
   bool term_holds(const term_id& t) const { return t == settings_.term || settings_.defects.accept_old_term; }
 
+  void accept(std::shared_ptr<const plan> permission, outbox& out);
   owner_id owner_at(std::size_t index) const;
   std::vector<owner_id> mine(const plan& p) const;
   void settle_residents(const plan& p, const std::vector<owner_id>& here, outbox& out);

@@ -39,7 +39,7 @@ plan optimizer_core::make_plan(const timetable::entry& entry) const {
   p.kind = entry.kind;
   p.ordinal = entry.ordinal;
   p.rows = cut.rows;
-  p.last = timetable_.exhausted();
+  p.last = !timetable_.goes_on(entry.kind);
   if (training) {
     p.learning_rate = learning_rate_at(c.optimizer, entry.ordinal, timetable_.updates_total());
     p.clip_norm = c.optimizer.clip_norm;
@@ -81,15 +81,18 @@ void optimizer_core::send_first(const plan& p, outbox& out) const {
   for (auto node : placement_->nodes)
     if (p.step == placement_since_ || std::ranges::find(p.placement, node) == p.placement.end())
       out.send(host_address(node), p);
-  for (std::uint16_t stage = 0; stage < settings_.stages; ++stage) out.send(dense_address(stage), p);
-  for (replica_id r = 0; r < settings_.replicas; ++r) out.send(router_address(r), p);
+  send_in_head(p, true, out);
+}
+
+void optimizer_core::send_in_head(const message& m, bool routers, outbox& out) const {
+  for (std::uint16_t stage = 0; stage < settings_.stages; ++stage) out.send(dense_address(stage), m);
+  if (!routers) return;
+  for (replica_id r = 0; r < settings_.replicas; ++r) out.send(router_address(r), m);
 }
 
 void optimizer_core::broadcast(const message& m, bool routers, outbox& out) const {
   for (auto node : placement_->nodes) out.send(host_address(node), m);
-  for (std::uint16_t stage = 0; stage < settings_.stages; ++stage) out.send(dense_address(stage), m);
-  if (!routers) return;
-  for (replica_id r = 0; r < settings_.replicas; ++r) out.send(router_address(r), m);
+  send_in_head(m, routers, out);
 }
 
 void optimizer_core::receive(const placement_change& m, outbox& out) {

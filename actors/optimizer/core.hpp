@@ -80,6 +80,7 @@ private:
   plan make_plan(const timetable::entry& entry) const;
   void issue(outbox& out);
   void send_first(const plan& p, outbox& out) const;
+  void send_in_head(const message& m, bool routers, outbox& out) const;
   void broadcast(const message& m, bool routers, outbox& out) const;
   void progress(outbox& out);
 

@@ -34,7 +34,7 @@ std::optional<timetable::entry> timetable::next() {
     return entry{step_kind::evaluate, evaluation_batches_ - evaluation_left_ - 1, evaluation_left_ == 0,
                  updates_};
   }
-  if (exhausted()) return std::nullopt;
+  if (updates_ == updates_total_) return std::nullopt;
   const entry result{step_kind::train, updates_, false, updates_};
   if (evaluation_due(options_, train_rows_, ++updates_)) evaluation_left_ = evaluation_batches_;
   return result;

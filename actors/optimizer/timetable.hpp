@@ -30,8 +30,11 @@ public:
   /// The next step, or nothing at the end of the run.
   std::optional<entry> next();
 
-  /// `next` has given the last step.
-  bool exhausted() const noexcept { return evaluation_left_ == 0 && updates_ == updates_total_; }
+  /// After a step of this kind `next` gives another of it.
+  bool goes_on(step_kind kind) const noexcept {
+    return kind == step_kind::evaluate ? evaluation_left_ > 0
+                                       : evaluation_left_ == 0 && updates_ < updates_total_;
+  }
 
   std::uint64_t updates_total() const noexcept { return updates_total_; }
 

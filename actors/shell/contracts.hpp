@@ -42,7 +42,7 @@ using router_contract =
   takes<plan, batch, combine, input_gradient, dense_parameters, refusal, job_done, tick, retire>;
 using router_actor = router_contract::handle;
 
-/// Makes microbatches. From: routers.
+/// Makes microbatches, ahead of need where it is told. From: routers.
 using loader_contract = takes<fetch, job_done, retire>;
 using loader_actor = loader_contract::handle;
 

@@ -115,7 +115,8 @@ expected<cell_result> cell_runner::result_of(const job& of) const {
   result->version = all_.version;
   result->digest = of.digest;
   result->warnings = of.warnings;
-  result->measures.push_back({"samples_per_second", of.done->samples_per_second, {}});
+  if (of.done->samples_per_second > 0)
+    result->measures.push_back({"samples_per_second", of.done->samples_per_second, {}});
   result->measures.push_back({"seconds", of.done->seconds, {}});
   return result;
 }

@@ -313,6 +313,12 @@ expected<void> head::follow() {
       return finish(states->states);
     }
   }
+  for (std::size_t i = 0; started && i < news_queue::steps_waiting_max; ++i) { // what has been done is
+                                                                               // recorded
+    const auto next = news_.pop(std::chrono::milliseconds(0));
+    if (!next) break;
+    if (const auto* step = std::get_if<step_news>(&*next)) take(*step);
+  }
   return {};
 }
 
@@ -374,7 +380,7 @@ expected<void> head::finish(const std::map<owner_id, tensor>& states) {
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin_;
   events_.write({{"event", "done"},
                  {"seconds", seconds.count()},
-                 {"samples_per_second", recorder_->samples_per_second_of_run()}});
+                 {"samples_per_second", or_null(recorder_->samples_per_second_of_run())}});
   if (failures.empty()) return {};
   auto all = std::move(failures.front());
   for (std::size_t i = 1; i < failures.size(); ++i) all.text += "; " + failures[i].text;

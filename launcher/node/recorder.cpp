@@ -9,6 +9,10 @@
 
 namespace troupe::node {
 
+nlohmann::ordered_json or_null(std::optional<double> value) {
+  return value ? nlohmann::ordered_json(*value) : nlohmann::ordered_json();
+}
+
 namespace {
 
 constexpr std::size_t rate_window = 64;
@@ -21,10 +25,6 @@ std::optional<double> measured(const step_record& r, const std::string& name) {
     if (auto i = layer.find(name); i != layer.end()) sum = sum.value_or(0) + i->second;
   if (sum) *sum /= static_cast<double>(r.values.size());
   return sum;
-}
-
-nlohmann::ordered_json or_null(std::optional<double> value) {
-  return value ? nlohmann::ordered_json(*value) : nlohmann::ordered_json();
 }
 
 /// Each measured loss of the router, with its value at perfect balance.
@@ -148,8 +148,9 @@ std::optional<double> recorder::steps_per_second() const {
   return static_cast<double>(recent_.size() - 1) / (recent_.back().seconds - recent_.front().seconds);
 }
 
-double recorder::samples_per_second_of_run() const {
-  return seconds_total_ > 0 ? static_cast<double>(rows_total_) / seconds_total_ : 0;
+std::optional<double> recorder::samples_per_second_of_run() const {
+  if (seconds_total_ <= 0) return {};
+  return static_cast<double>(rows_total_) / seconds_total_;
 }
 
 std::map<node_id, node_rates> recorder::rates() const {

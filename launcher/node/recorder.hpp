@@ -17,6 +17,9 @@
 
 namespace troupe::node {
 
+/// What has not been measured is null.
+nlohmann::ordered_json or_null(std::optional<double> value);
+
 /// One step's numbers, summed over its microbatches in plan order.
 struct step_record {
   double loss = 0; ///< mean task loss over the rows
@@ -64,7 +67,7 @@ public:
   std::optional<double> steps_per_second() const;
 
   /// Of the whole run's training; the time of evaluations does not count.
-  double samples_per_second_of_run() const;
+  std::optional<double> samples_per_second_of_run() const;
 
 private:
   bool training_step(const step_summary& summary, const step_record& r, double seconds);

@@ -1,5 +1,6 @@
 // Coefficient-of-variation losses: importance and load (Shazeer 2017), and Tutel's mixture of both: §3.3.
 
+#include "messages/check.hpp"
 #include "model/routing/functions.hpp"
 #include "model/routing/loss_makers.hpp"
 #include "model/routing/noise.hpp"
@@ -45,6 +46,7 @@ public:
   }
 
   std::vector<double> sums(const loss_input<Real>& in) const override {
+    TROUPE_CHECK(in.chosen != nullptr, "importance without the router's choice");
     const auto& r = *in.chosen;
     std::vector<double> out(static_cast<std::size_t>(in.logits.columns));
     for (std::int64_t i = 0; i < std::ssize(r.experts); ++i)

@@ -154,6 +154,17 @@ TEST_CASE("a report does not wait for a bundle that may not come", "[unit]") {
     give(host, applied{term, 0, {e0}});
     CHECK(sent_to<applied>(give(host, applied{term, 0, {e2}}), optimizer_address()).size() == 1);
   }
+  SECTION("the bundle has gone before it") {
+    auto host = make_host();
+    give(host, at(0, {1, 2, 1}));
+    give(host, at(1, {1, 2, 1}));
+    const auto d = bundle(1, {e0, e2});
+    give(host, d);
+    give(host, applied{term, 0, {e0}});
+    give(host, expert_output{d.id, e0, rows({5})});
+    CHECK_FALSE(sent<combine>(give(host, expert_output{d.id, e2, rows({})})).at(0).done);
+    CHECK(sent_to<applied>(give(host, applied{term, 0, {e2}}), optimizer_address()).size() == 1);
+  }
 }
 
 TEST_CASE("a bundle brings its plan", "[unit]") {

@@ -72,7 +72,7 @@ TEST_CASE("a node without experts gets every plan from the optimizer", "[unit]")
   CHECK(sent_to<plan>(out, host_address(2)).size() == 2);
 }
 
-TEST_CASE("the last plan says so", "[unit]") {
+TEST_CASE("a plan says that it is the last of its kind in a row", "[unit]") {
   for (const bool evaluate : {false, true}) {
     auto s = settings(); // 4 updates, then perhaps an evaluation in one batch of 5 rows
     s.config.schedule.evaluate_at_end = evaluate;
@@ -84,7 +84,7 @@ TEST_CASE("the last plan says so", "[unit]") {
     for (auto& p : sent_to<plan>(out, dense_address(0))) last.push_back(p.last);
     CHECK(
       last
-      == (evaluate ? std::vector{false, false, false, false, true} : std::vector{false, false, false, true}));
+      == (evaluate ? std::vector{false, false, false, true, true} : std::vector{false, false, false, true}));
   }
 }
 

@@ -319,6 +319,8 @@ TEST_CASE("A bundle brings the plan of its own step or none, and a report is che
   refuses<dispatch>(with([](auto p) { p.setRows(61); }), malformed, "rows of the microbatches: got 60");
   const auto bare = lying(f, [](auto m) { m.getDispatch().disownPermission(); });
   CHECK(decode<dispatch>(bare, limits{})->permission == nullptr);
+  refuses<combine>(lying(valid<combine>(), [](auto m) { m.getCombine().getDone().getTerm().setCounter(99); }),
+                   malformed, "term of the report: got another, limit the bundle's");
   auto few = limits{};
   few.experts_max = 3;
   few.layers_max = 0;

@@ -42,6 +42,19 @@ TEST_CASE("a cluster with faults and changing members ends every run as the sequ
   check_passes(1, seeds, {});
 }
 
+TEST_CASE("where nothing gets lost nothing has to be sent twice", "[sim]") {
+  scenario_wishes wishes;
+  wishes.quiet_network = true;
+  wishes.fixed_members = true;
+  for (word seed = 1; seed <= 100; ++seed) {
+    auto s = draw_scenario(seed, wishes);
+    s.resend_after = 1'000'000; // never within a run
+    const auto result = simulate(s);
+    INFO(to_string(s) << '\n' << result.violation.value_or(""));
+    REQUIRE_FALSE(result.violation);
+  }
+}
+
 TEST_CASE("the parameters do not depend on nodes, replicas, microbatches in flight or encoding", "[sim]") {
   for (std::uint32_t nodes : {0u, 1u, 3u, 7u})
     for (std::uint32_t replicas : {1u, 2u, 3u}) {

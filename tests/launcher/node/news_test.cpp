@@ -2,6 +2,8 @@
 
 #include <catch2/catch_test_macros.hpp>
 
+#include <chrono>
+#include <future>
 #include <vector>
 
 using namespace troupe;
@@ -49,4 +51,20 @@ TEST_CASE("news that nobody takes are bounded: the oldest training steps give wa
   CHECK(trained.back() == 3 * max - 1);
   queue.push(step(step_kind::train, 1)); // room again
   CHECK(queue.left_out() == 2 * max);
+}
+
+TEST_CASE("training steps wake who waits for news only when many have come, other news at once", "[unit]") {
+  news_queue queue;
+  const auto waiting = [&] {
+    return std::async(std::launch::async, [&] { return queue.pop(std::chrono::minutes(1)).has_value(); });
+  };
+  auto reader = waiting();
+  for (std::size_t i = 0; i < news_queue::steps_waking; ++i) queue.push(step(step_kind::train, i));
+  REQUIRE(reader.wait_for(std::chrono::seconds(20)) == std::future_status::ready);
+  CHECK(reader.get());
+  while (queue.pop(std::chrono::milliseconds(0))) continue;
+  reader = waiting();
+  queue.push(step(step_kind::evaluate, 0));
+  REQUIRE(reader.wait_for(std::chrono::seconds(20)) == std::future_status::ready);
+  CHECK(reader.get());
 }

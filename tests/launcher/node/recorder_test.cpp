@@ -32,17 +32,17 @@ TEST_CASE("the rate of a run is of all its training steps, and evaluations take 
   event_writer nowhere(-1);
   const head_options options;
   recorder all(options, 102, 51, nowhere);
-  CHECK(all.samples_per_second_of_run() == 0);
+  CHECK_FALSE(all.samples_per_second_of_run());
   double now = 0;
   all.take(training(0, 10), now); // how long it took nobody knows
-  CHECK(all.samples_per_second_of_run() == 0);
+  CHECK_FALSE(all.samples_per_second_of_run());
   for (std::uint64_t i = 1; i <= 50; ++i) all.take(training(i, 10), now += 0.5); // 500 rows in 25 s
   all.take(step(step_kind::evaluate, 0, 1000), now += 7);
   all.take(step(step_kind::evaluate, 1, 1000), now += 7);
   for (std::uint64_t i = 51; i <= 100; ++i) all.take(training(i, 30), now += 0.1); // 1,500 rows in 5 s
-  CHECK_THAT(all.samples_per_second_of_run(), WithinRel(2000 / 30.0, 1e-9));
+  CHECK_THAT(all.samples_per_second_of_run().value(), WithinRel(2000 / 30.0, 1e-9));
   all.take(training(110, 30), now += 1); // nine before it were left out: neither their rows nor their time
-  CHECK_THAT(all.samples_per_second_of_run(), WithinRel(2000 / 30.0, 1e-9));
+  CHECK_THAT(all.samples_per_second_of_run().value(), WithinRel(2000 / 30.0, 1e-9));
 }
 
 TEST_CASE("the balance loss that is shown is the one that counts, or else is measured", "[unit]") {
