@@ -91,6 +91,7 @@ child_options node_of(const local_node& node, const std::string& program, std::u
   add(arguments, "--run-id", node.run_id);
   add(arguments, "--configuration", node.configuration);
   add(arguments, "--compute-threads", std::to_string(node.compute_threads));
+  add(arguments, "--wait-policy", "passive"); // the head keeps the cores of this machine awake
   add(arguments, "--slow", node.slow);
   return made;
 }
@@ -108,6 +109,7 @@ child_options node_of(const node_options& options, const std::string& configurat
   add(arguments, "--configuration", configuration);
   add(arguments, "--compute-threads",
       std::to_string(options.compute_threads == 0 ? core_count() : options.compute_threads));
+  add(arguments, "--wait-policy", options.wait_policy);
   add_if(arguments, options.insecure, "--insecure");
   add(arguments, "--slow", options.slow);
   return made;

@@ -65,6 +65,7 @@ struct node_options {
   std::string run_id;
   std::string config_file;
   std::uint32_t compute_threads = 0;
+  std::string wait_policy = "auto";
   bool insecure = false;
   std::string slow; ///< testing: FACTOR
   std::string node_program;
@@ -92,6 +93,7 @@ void add_router_options(CLI::App& command, train_options& options); ///< a part 
 void add_options(CLI::App& command, eval_options& options);
 void add_options(CLI::App& command, node_options& options);
 void add_options(CLI::App& command, ablate_options& options);
+std::string wait_policy_meaning(); ///< of the option that several commands have
 void add_status_options(CLI::App& command, query_options& options);
 void add_drain_options(CLI::App& command, query_options& options);
 

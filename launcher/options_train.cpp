@@ -102,6 +102,7 @@ void add_run_options(CLI::App& command, train_options& options) {
   group.number("--in-flight", options.run.in_flight, "microbatches under way at once per replica");
   group.number("--compute-threads", options.run.compute_threads,
                "compute threads per process; 0: by cores and nodes");
+  group.text("--wait-policy", options.run.wait_policy, "NAME", wait_policy_meaning());
   group.text("--node-program", options.node_program, "PATH",
              "program to run as nodes, such as one with experts of your own");
   group.number("--message-delay-ms", options.run.message_delay_ms_max, "testing: random delivery delays")

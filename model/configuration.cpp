@@ -119,6 +119,7 @@ void visit_fields(auto& v, is<run_options> auto& o) {
   v("data_parallel_size", o.data_parallel_size);
   v("in_flight", o.in_flight);
   v("compute_threads", o.compute_threads);
+  v("wait_policy", o.wait_policy);
   v("message_delay_ms_max", o.message_delay_ms_max);
 }
 

@@ -130,6 +130,7 @@ expected<void> validate(const configuration& config, const run_options& options,
   check.range("--in-flight", options.in_flight, 1, limits{}.microbatches_max);
   check.range("--compute-threads", options.compute_threads, 0, threads_max,
               "0 chooses by the number of cores");
+  check.one_of("--wait-policy", options.wait_policy, {"auto", "active", "passive"});
   check.range("message_delay_ms_max", options.message_delay_ms_max, 0, 60000);
   return check.result();
 }

@@ -25,9 +25,10 @@ struct workplace {
   std::shared_ptr<compute_pool> pool;
   std::function<void()> prepare_thread; ///< sets a thread up for computing; called before the first job in
                                         ///< place
-  double inline_flops_max = 2e8;  ///< jobs up to here run where they arrive: about a millisecond, less than a
-                                  ///< hand-over to a sleeping thread is worth
-  std::function<double()> now_us; ///< a steady clock for the times in reports, microseconds
+  double inline_flops_max = 2e8; ///< jobs up to here run where they arrive: about a millisecond, less than a
+                                 ///< hand-over to a sleeping thread is worth
+  std::function<void()> message_came; ///< called at every message of the protocol, on any thread; cheap
+  std::function<double()> now_us;     ///< a steady clock for the times in reports, microseconds
   std::function<void(const error&)> run_failed; ///< a job or an actor found that the run cannot go on; called
                                                 ///< on any thread
   double slowness = 1;                          ///< testing: every job takes this many times as long
@@ -60,6 +61,7 @@ public:
 
   template <class Message>
   void receive(const Message& m) {
+    if (place_.message_came) place_.message_came();
     core_->receive(m, out_);
     flush();
   }

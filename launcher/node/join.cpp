@@ -182,8 +182,9 @@ expected<void> work(const join_options& options, const extensions& more, event_w
       [&](caf::error& e) { given = fail(error_code::mismatch, reason_of(e, options.config)); });
   if (!given) return tl::unexpected(given.error());
 
-  auto place = make_workplace(options.compute_threads, more.libraries, given->config.intra_op_threads,
-                              given->delay_ms_max, options.slowness);
+  auto place = make_workplace({options.compute_threads, given->config.intra_op_threads, options.waiting,
+                               given->delay_ms_max, options.slowness},
+                              more.libraries);
   place.run_failed = [here, term = seat.term](const error& why) {
     caf::anon_send(here, refusal{{term, 0, 0, 0}, why.text});
   };

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "launcher/address.hpp"
+#include "launcher/node/wakefulness.hpp"
 #include "model/configuration.hpp"
 
 #include <cstdint>
@@ -35,6 +36,7 @@ struct join_options {
   std::string run_id;
   std::optional<configuration> config; ///< join only a run with this one
   std::uint32_t compute_threads = 1;
+  wait_policy waiting = wait_policy::automatic;
   double slowness = 1;
   bool insecure = false;
   int events_fd = -1;

@@ -72,15 +72,15 @@ fingerprint own_fingerprint(const numerics_libraries& libraries) {
   return result;
 }
 
-workplace make_workplace(std::uint32_t compute_threads, const numerics_libraries& libraries,
-                         std::uint32_t intra_op_threads, std::uint32_t delay_ms_max, double slowness) {
+workplace make_workplace(const workplace_options& options, const numerics_libraries& libraries) {
   workplace result;
-  result.office = std::make_shared<post_office>(delay_ms_max);
-  result.prepare_thread = [libraries, intra_op_threads] {
-    prepare_compute_thread(libraries, intra_op_threads);
+  result.office = std::make_shared<post_office>(options.delay_ms_max);
+  result.prepare_thread = [libraries, threads = options.intra_op_threads] {
+    prepare_compute_thread(libraries, threads);
   };
-  result.pool = std::make_shared<compute_pool>(compute_threads, result.prepare_thread);
-  result.slowness = slowness;
+  result.pool = std::make_shared<compute_pool>(options.compute_threads, result.prepare_thread);
+  result.slowness = options.slowness;
+  result.message_came = [cores = std::make_shared<wakefulness>(options.waiting)] { cores->stir(); };
   result.now_us = [] {
     return std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now().time_since_epoch())
       .count();

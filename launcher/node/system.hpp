@@ -2,6 +2,7 @@
 
 #include "actors/shell/actors.hpp"
 #include "launcher/address.hpp"
+#include "launcher/node/wakefulness.hpp"
 #include "messages/error.hpp"
 #include "model/numerics.hpp"
 
@@ -39,8 +40,15 @@ std::string text_of(const caf::error& e);
 /// so that it does not depend on who asks.
 fingerprint own_fingerprint(const numerics_libraries& libraries);
 
+struct workplace_options {
+  std::uint32_t compute_threads = 1;
+  std::uint32_t intra_op_threads = 1;
+  wait_policy waiting = wait_policy::automatic;
+  std::uint32_t delay_ms_max = 0; ///< testing: random delivery delays
+  double slowness = 1;            ///< testing: every job takes this many times as long
+};
+
 /// Compute pool, post office and thread set-up of this process.
-workplace make_workplace(std::uint32_t compute_threads, const numerics_libraries& libraries,
-                         std::uint32_t intra_op_threads, std::uint32_t delay_ms_max, double slowness);
+workplace make_workplace(const workplace_options& options, const numerics_libraries& libraries);
 
 } // namespace troupe::node

@@ -140,6 +140,8 @@ TEST_CASE("how a run is carried out is no part of its configuration", "[unit]") 
                               "4",
                               "--compute-threads",
                               "2",
+                              "--wait-policy",
+                              "passive",
                               "--message-delay-ms",
                               "7",
                               "--listen",
@@ -153,7 +155,7 @@ TEST_CASE("how a run is carried out is no part of its configuration", "[unit]") 
                               "--print-digest",
                               "--log-interval",
                               "10"});
-  CHECK(options.run == run_options{3, 2, 4, 2, 7});
+  CHECK(options.run == run_options{3, 2, 4, 2, "passive", 7});
   CHECK(options.listen == "127.0.0.1:4040");
   CHECK(options.run_id == "r");
   CHECK(options.save == "s");
@@ -198,6 +200,9 @@ TEST_CASE("the other commands have their options", "[unit]") {
   CHECK(node.name == "n");
   CHECK(node.run_id == "r");
   CHECK(node.compute_threads == 2);
+  CHECK(node.wait_policy == "auto");
+  CHECK_FALSE(read_command_line({"node", "--join", "localhost:1", "--wait-policy", "spin"}));
+  CHECK_FALSE(read_command_line({"node", "--join", "localhost:1", "--compute-threads", "5000"}));
   CHECK(read<node_options>({"node", "--join", "localhost:1"}).name.empty()); // the head gives it one
   CHECK(read<status_command>({"status", "h:1", "--json"}).options.json);
   const auto drain = read<drain_command>({"drain", "node-2", "--head", "h:1"});

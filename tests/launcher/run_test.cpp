@@ -76,9 +76,9 @@ TEST_CASE("the log interval decides which steps are printed", "[process]") {
 
 TEST_CASE("head and nodes are told what the command line said", "[process]") {
   const temporary_directory records;
-  const auto result = run_troupe(
-    {"train", "--nodes", "2", "--num-experts", "8", "--lr", "3e-4", "--slow-node", "2:5"},
-    {{"FAKE_NODE_RECORD", records.path()}});
+  const auto result = run_troupe({"train", "--nodes", "2", "--num-experts", "8", "--lr", "3e-4",
+                                  "--slow-node", "2:5", "--wait-policy", "active"},
+                                 {{"FAKE_NODE_RECORD", records.path()}});
   REQUIRE(result.status == exit_status{0, 0});
   const auto head = record_of(records, "head");
   const auto config = configuration_from_json(value_of(head, "--configuration"));
@@ -86,6 +86,7 @@ TEST_CASE("head and nodes are told what the command line said", "[process]") {
   CHECK(config->model.experts == 8);
   CHECK(config->optimizer.learning_rate == 3e-4);
   CHECK(run_options_from_json(value_of(head, "--run"))->nodes == 2);
+  CHECK(run_options_from_json(value_of(head, "--run"))->wait_policy == "active");
   CHECK(value_of(head, "--listen").empty()); // nobody else may join
   CHECK(value_of(head, "--log-interval") == "100");
   CHECK(value_of(head, "--events-fd") == "3");
@@ -95,6 +96,7 @@ TEST_CASE("head and nodes are told what the command line said", "[process]") {
   CHECK(value_of(first, "--run-id") == "fake-run");
   CHECK(value_of(first, "--configuration") == to_json(*config));
   CHECK(value_of(first, "--slow").empty());
+  CHECK(value_of(first, "--wait-policy") == "passive"); // the head does it for the machine
   CHECK(value_of(second, "--slow") == "5");
   CHECK(first.at("group") != head.at("group")); // Ctrl-C of a terminal must reach the launcher alone
 }

@@ -24,6 +24,8 @@ TEST_CASE("wrong usage ends with code 2 and one line that names the option", "[p
     {{"train", "--nodes", "-1"}, "--nodes: got '-1'"},
     {{"train", "--nodes", "1.5"}, "--nodes: got '1.5'"},
     {{"train", "--nodes", "10000"}, "--nodes: got 10000, limit 0 to 64; more can join from other machines"},
+    {{"eval", "--model", "m", "--wait-policy", "spin"},
+     "--wait-policy: got 'spin', limit auto | active | passive"},
     {{"eval", "--model", "m", "--nodes", "65"}, "--nodes: got 65, limit 0 to 64"},
     {{"train", "--batch-size", "99999999999999999999"}, "--batch-size"},
     {{"train", "--num-experts", "0"}, "--num-experts"},
