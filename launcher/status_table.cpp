@@ -88,6 +88,10 @@ std::string steps_text(const json& status) {
                       cell(status, "epoch", [](double epoch) { return fmt::format("{:.0f}", epoch + 1); }));
   line += fmt::format(" | loss {}",
                       cell(status, "loss", [](double loss) { return fmt::format("{:.4f}", loss); }));
+  if (status.contains("seconds_since_step"))
+    return line + fmt::format(" | no step for {} s", cell(status, "seconds_since_step", [](double seconds) {
+                                return fmt::format("{:.0f}", seconds);
+                              }));
   line += fmt::format(" | {} steps/s", cell(status, "steps_per_second", [](double rate) {
                         return rate < 100 ? fmt::format("{:.1f}", rate) : short_count(rate);
                       }));

@@ -221,7 +221,7 @@ expected<void> head::hire() {
   staff.directory = {optimizer_, routers_};
   staff.owners = std::size_t{layers} * c.model.owners_per_layer() + 1;
   staff.states_bytes = states_bytes(c, shape_);
-  staff.progress = [this] { return progress(); };
+  staff.progress = [this] { return progress_.read(std::chrono::steady_clock::now(), options_.run_id); };
   begin_ = std::chrono::steady_clock::now();
   coordinator_ = spawn_coordinator(*system_, place_, membership(), std::move(staff), news_.observer());
   office.enter_coordinator(coordinator_);
@@ -325,18 +325,9 @@ expected<void> head::follow() {
 }
 
 void head::take(const step_news& step) {
-  if (!recorder_->take(step.summary, std::chrono::duration<double>(step.at - begin_).count())) return;
-  std::lock_guard guard(progress_mutex_);
-  progress_ = recorder_->progress();
-  rates_ = recorder_->rates();
-}
-
-/// Any thread.
-run_progress head::progress() const {
-  std::lock_guard guard(progress_mutex_);
-  auto json = progress_.is_null() ? nlohmann::ordered_json::object() : progress_;
-  json["run_id"] = options_.run_id;
-  return {json.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace), rates_};
+  progress_.step_ended(step.at);
+  if (recorder_->take(step.summary, std::chrono::duration<double>(step.at - begin_).count()))
+    progress_.write(recorder_->progress(), recorder_->rates());
 }
 
 void head::report_node(const node_event& e) {

@@ -5,6 +5,7 @@
 #include "launcher/node/news.hpp"
 #include "launcher/node/options.hpp"
 #include "launcher/node/predictions.hpp"
+#include "launcher/node/progress_board.hpp"
 #include "launcher/node/recorder.hpp"
 #include "launcher/node/spare_descriptors.hpp"
 #include "launcher/node/system.hpp"
@@ -12,11 +13,8 @@
 #include "model/extensions.hpp"
 #include "model/factory.hpp"
 
-#include <nlohmann/json.hpp>
-
 #include <map>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <vector>
 
@@ -43,7 +41,6 @@ private:
   void stop_listening();
   expected<void> follow();
   void take(const step_news& step);
-  run_progress progress() const;
   expected<void> finish(const std::map<owner_id, tensor>& states);
   expected<void> hand_over(const std::map<owner_id, tensor>& states);
   void dismiss(const end_run& farewell);
@@ -72,9 +69,7 @@ private:
   news_queue news_;
   std::unique_ptr<recorder> recorder_;
   predictions predictions_;
-  mutable std::mutex progress_mutex_;
-  nlohmann::ordered_json progress_;     ///< for `troupe status`, under `progress_mutex_`
-  std::map<node_id, node_rates> rates_; ///< likewise
+  progress_board progress_;
   std::unique_ptr<system_config> config_;
   std::unique_ptr<caf::actor_system> system_;
   std::optional<refusal_watch> refusals_;

@@ -39,6 +39,13 @@ TEST_CASE("a rate that is not measured yet is a dash", "[unit]") {
        "1     a     active\n");
 }
 
+TEST_CASE("a run that stands still says for how long", "[unit]") {
+  CHECK(status_table(R"({"step":7,"of":469,"epoch":0,"loss":2.5,"samples_per_second":null,"bytes_sent":2048,
+    "steps_per_second":null,"seconds_since_step":12.3,"run_id":"r1","nodes":[]})")
+          .value()
+        == "Run r1 | step 7 of 469 | epoch 1 | loss 2.5000 | no step for 12 s\n");
+}
+
 TEST_CASE("before its first step a run says what it waits for, without a table of no nodes", "[unit]") {
   const auto shown = [](const std::string& text) { return status_table(text).value(); };
   CHECK(shown(R"({"run_id":"r1","nodes_awaited":2,"nodes":[],"placement":[]})")

@@ -103,6 +103,23 @@ TEST_CASE("a node that joins in the middle takes its share and changes no bit", 
   REQUIRE(rows.at(2) > 0);
 }
 
+TEST_CASE("a run that stands still says so", "[process]") {
+  auto run = process::start(endless({"--nodes", "1"}));
+  const auto address = address_of_run(run);
+  REQUIRE(run.wait_for_output("Step 20 ", 60s));
+  const auto node_1 = process_of_node(run, "node-1");
+  REQUIRE(node_1 != 0);
+  std::optional<paused> pause(node_1);
+  REQUIRE(wait_until([&] { return status_of_run(address).contains("seconds_since_step"); }, 60s));
+  const auto still = status_of_run(address);
+  CHECK(still["samples_per_second"].is_null());
+  CHECK(still["steps_per_second"].is_null());
+  CHECK(still["seconds_since_step"].get<double>() > 3);
+  CHECK_FALSE(still["nodes"][0].contains("rows_per_second"));
+  pause.reset();
+  REQUIRE(wait_until([&] { return status_of_run(address)["steps_per_second"].is_number(); }, 60s));
+}
+
 TEST_CASE("a node that drains hands its experts over and changes no bit", "[process]") {
   const auto optimizer = GENERATE(as<std::string>{}, "sgd", "adam", "adamw");
   CAPTURE(optimizer);
@@ -112,8 +129,8 @@ TEST_CASE("a node that drains hands its experts over and changes no bit", "[proc
   REQUIRE(run.wait_for_output("Step 20 ", 60s));
   const auto node_1 = process_of_node(run, "node-1");
   REQUIRE(node_1 != 0);
-  std::optional<paused> pause(node_1);
   check_rates(status_of_run(address), 3);
+  std::optional<paused> pause(node_1);
   const auto drained = number_of_node(address, "node-2");
   const auto drain = troupe::test::run({program("troupe"), "drain", "node-2", "--head", address}, 60s);
   INFO(drain.output << drain.errors);
