@@ -17,11 +17,17 @@ int main(int argc, char** argv) {
                argc < 2 ? stderr : stdout);
     return argc < 2 ? 2 : 0;
   }
+  for (int i = 1; i < argc; ++i)
+    if (std::strncmp(argv[i], "--", 2) == 0) {
+      std::fprintf(stderr, "%s: no such option, limit --help and names of files\n", argv[i]);
+      return 2;
+    }
   troupe::conformance::outcome all;
   for (int i = 1; i < argc; ++i) troupe::conformance::run_file(argv[i], all);
   std::size_t cases = 0;
   std::size_t passed = 0;
-  std::printf("%-16s %8s %8s  %-12s %s\n", "op", "cases", "passed", "worst error", "in case");
+  if (!all.ops.empty())
+    std::printf("%-16s %8s %8s  %-12s %s\n", "op", "cases", "passed", "worst error", "in case");
   for (const auto& [name, op] : all.ops) {
     std::printf("%-16s %8zu %8zu  %-12.3g %s\n", name.c_str(), op.cases, op.passed, op.worst_error,
                 op.worst_case.c_str());

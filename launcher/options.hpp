@@ -65,7 +65,7 @@ struct node_options {
   std::string run_id;
   std::string config_file;
   std::uint32_t compute_threads = 0;
-  std::string wait_policy = "auto";
+  std::string wait_policy = "active";
   bool insecure = false;
   std::string slow; ///< testing: FACTOR
   std::string node_program;
@@ -88,12 +88,16 @@ struct ablate_options {
   std::string node_program;
 };
 
+/// Of the option that several commands have.
+inline constexpr const char* wait_policy_meaning =
+  "how cores wait for messages: active (awake while a run goes on, if /dev/cpu_dma_latency may be written) "
+  "| passive (asleep)";
+
 void add_options(CLI::App& command, train_options& options);
 void add_router_options(CLI::App& command, train_options& options); ///< a part of the one above
 void add_options(CLI::App& command, eval_options& options);
 void add_options(CLI::App& command, node_options& options);
 void add_options(CLI::App& command, ablate_options& options);
-std::string wait_policy_meaning(); ///< of the option that several commands have
 void add_status_options(CLI::App& command, query_options& options);
 void add_drain_options(CLI::App& command, query_options& options);
 

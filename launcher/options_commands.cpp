@@ -19,11 +19,6 @@ expected<void> check_address(const std::string& option, const std::string& text)
 
 } // namespace
 
-std::string wait_policy_meaning() {
-  return "how cores wait for messages: auto (awake where the system lets us ask for it) | active (awake "
-         "anyhow: idle cores run at full load) | passive (asleep)";
-}
-
 void add_options(CLI::App& command, eval_options& options) {
   option_group group(command, "Model and data");
   group.text("--model", options.model, "DIR", "what `troupe train --save DIR` wrote")->required();
@@ -39,7 +34,7 @@ void add_options(CLI::App& command, eval_options& options) {
              "expert nodes to start on this machine, 64 at most; 0: everything in one process");
   run.number("--compute-threads", options.run.compute_threads,
              "compute threads per process; 0: by cores and nodes");
-  run.text("--wait-policy", options.run.wait_policy, "NAME", wait_policy_meaning());
+  run.text("--wait-policy", options.run.wait_policy, "NAME", wait_policy_meaning);
   run.text("--node-program", options.node_program, "PATH", node_program_meaning);
   command.footer("Examples:\n"
                  "  troupe eval --model trained                   test accuracy and the load of each expert\n"
@@ -58,7 +53,7 @@ void add_options(CLI::App& command, node_options& options) {
   group.text("--config", options.config_file, "FILE",
              "join only if the run's configuration is the one of this TOML file");
   group.number("--compute-threads", options.compute_threads, "compute threads; 0: by the number of cores");
-  group.text("--wait-policy", options.wait_policy, "NAME", wait_policy_meaning());
+  group.text("--wait-policy", options.wait_policy, "NAME", wait_policy_meaning);
   group.toggle("--insecure", options.insecure, "join over an unencrypted network");
   group.text("--node-program", options.node_program, "PATH", node_program_meaning);
   group.text("--slow", options.slow, "FACTOR", "testing: be slower")->group("");
@@ -134,7 +129,7 @@ expected<void> finish(eval_options& options) {
 }
 
 expected<void> finish(node_options& options) {
-  run_options run;
+  run_options run; // checked like those of a run
   run.compute_threads = options.compute_threads;
   run.wait_policy = options.wait_policy;
   if (auto ok = validate(configuration{}, run); !ok) return ok;

@@ -102,7 +102,7 @@ void add_run_options(CLI::App& command, train_options& options) {
   group.number("--in-flight", options.run.in_flight, "microbatches under way at once per replica");
   group.number("--compute-threads", options.run.compute_threads,
                "compute threads per process; 0: by cores and nodes");
-  group.text("--wait-policy", options.run.wait_policy, "NAME", wait_policy_meaning());
+  group.text("--wait-policy", options.run.wait_policy, "NAME", wait_policy_meaning);
   group.text("--node-program", options.node_program, "PATH",
              "program to run as nodes, such as one with experts of your own");
   group.number("--message-delay-ms", options.run.message_delay_ms_max, "testing: random delivery delays")
@@ -185,8 +185,11 @@ expected<void> check_listen(const train_options& options) {
 expected<void> finish(train_options& options) {
   if (const auto good = finish_router(options); !good) return good;
   options.config.schedule.evaluate_at_end = !options.no_evaluation;
-  if (const auto good = validate_all(options); !good)
-    return tl::unexpected(in_words_of(options.routing, good.error()));
+  if (const auto good = validate_all(options); !good) {
+    auto problem = in_words_of(options.routing, good.error());
+    if (!options.config_file.empty()) problem.text += "; options come from " + options.config_file + ", too";
+    return tl::unexpected(std::move(problem));
+  }
   if (const auto good = check_listen(options); !good) return good;
   if (const auto slow = parse_slow_node(options.slow_node, options.run.nodes); !slow)
     return tl::unexpected(slow.error());
@@ -197,6 +200,7 @@ expected<configuration> configuration_of_file(const std::string& path) {
   CLI::App command;
   train_options options;
   add_options(command, options);
+  options.config_file = path;
   if (const auto applied = apply_toml(command, path); !applied) return tl::unexpected(applied.error());
   if (const auto good = finish(options); !good) return tl::unexpected(good.error());
   return options.config;

@@ -52,6 +52,11 @@ std::deque<std::size_t> take_earlier(ablation& all, const result_store& store) {
       fmt::format("{} of the earlier results come from another version of this program; delete {} to "
                   "compute them again",
                   other_version, store.path_of("cells").string()));
+  if (const auto others = store.others_than(all.cells); others > 0)
+    print_warning(
+      fmt::format("{} in {} {} of no cell of this matrix; report and tables will show this matrix "
+                  "alone",
+                  counted(others, "result"), store.path_of("cells").string(), others == 1 ? "is" : "are"));
   return left;
 }
 

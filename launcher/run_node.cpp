@@ -1,3 +1,4 @@
+#include "launcher/address.hpp"
 #include "launcher/commands.hpp"
 #include "launcher/console.hpp"
 #include "launcher/node_program.hpp"
@@ -82,12 +83,20 @@ private:
       "Joined run {} at {} as {}{}; to leave without ending the run: Ctrl-C once, or troupe drain "
       "{} --head {}",
       event.run_id, options_.join, name, taken, name, options_.join));
+    caution();
   }
 
   void on_drain_end() {
     if (drain_->status()->success() || children_.interrupted() || !children_.children().front().running())
       return;
     print_warning(answer_of(*drain_).error().text + "; Ctrl-C again leaves at once, which ends the run");
+  }
+
+  /// Of a head on another machine.
+  void caution() const {
+    if (const auto where = parse_address("--join", options_.join); where && !where->loopback())
+      print_warning("--join: the connection to " + options_.join
+                    + " is not encrypted; use a network you trust");
   }
 
   static void say(const std::string& line) {

@@ -1,4 +1,6 @@
+#include "launcher/address.hpp"
 #include "launcher/commands.hpp"
+#include "launcher/console.hpp"
 #include "launcher/node_program.hpp"
 #include "launcher/run_watcher.hpp"
 #include "model/checkpoint/model_directory.hpp"
@@ -49,6 +51,10 @@ int run_train(const train_options& options) {
   watch.saves = !options.save.empty();
   if (!options.listen.empty())
     watch.invitation = std::string("troupe node --join {}") + (options.insecure ? " --insecure" : "");
+  if (options.insecure && options.listen.empty())
+    print_warning("--insecure changes nothing without --listen");
+  if (const auto where = parse_address("--listen", options.listen); where && !where->loopback())
+    watch.caution = "--listen: connections from other machines are not encrypted; use a network you trust";
   const auto slow = parse_slow_node(options.slow_node, options.run.nodes).value_or(slow_node{});
   watch.start_nodes = node_starter{children, options.config, options.run, options.node_program, slow};
   return follow(children, head_of(options), watch);

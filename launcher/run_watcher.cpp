@@ -49,6 +49,7 @@ void run_watcher::see(child& from, const listening_event& event) {
     say(fmt::format("Listening at {} (run {}); {}: {}", where.text(), event.run_id,
                     options_.local_nodes == 0 ? "waiting for a node" : "join with",
                     fmt::format(fmt::runtime(options_.invitation), where.from_elsewhere().text())));
+  if (!options_.caution.empty()) complain(options_.caution);
   if (options_.local_nodes > 0)
     display_.draw(
       {fmt::format("starting {} node{} ...", options_.local_nodes, options_.local_nodes == 1 ? "" : "s")});
@@ -65,7 +66,8 @@ void run_watcher::see(child& from, const node_event& event) {
   const auto reason = event.reason.empty() ? std::string() : ": " + event.reason;
   if (event.state == "joined") ++joined_;
   if (event.state == "joined" && joined_ <= options_.local_nodes && !step_)
-    display_.draw({fmt::format("{} of {} nodes joined ...", joined_, options_.local_nodes)});
+    display_.draw({fmt::format("{} of {} node{} joined ...", joined_, options_.local_nodes,
+                               options_.local_nodes == 1 ? "" : "s")});
   else if (!(done_ && event.state == "left"))
     say(fmt::format("Node {} {}{}", event.name,
                     event.state == "draining" ? "hands its experts over" : event.state, reason));
@@ -222,10 +224,11 @@ double run_watcher::seconds_left() const {
 
 void run_watcher::print_summary() const {
   if (training() && done_)
-    print_text(fmt::format(
-      "Trained {} steps in {:.1f}s{}\n", grouped_count(start_.train_steps), done_->seconds,
-      done_->samples_per_second > 0 ? fmt::format(", {} samples/s", short_count(done_->samples_per_second))
-                                    : ""));
+    print_text(fmt::format("Trained {} step{} in {:.1f}s{}\n", grouped_count(start_.train_steps),
+                           start_.train_steps == 1 ? "" : "s", done_->seconds,
+                           done_->samples_per_second > 0
+                             ? fmt::format(", {} samples/s", short_count(done_->samples_per_second))
+                             : ""));
   if (evaluation_)
     print_text(fmt::format("Test accuracy: {:.4f} ({} rows, loss {:.4f})\n", evaluation_->accuracy,
                            grouped_count(evaluation_->rows), evaluation_->loss));

@@ -17,6 +17,7 @@ namespace troupe::launcher {
 struct watch_options {
   std::uint64_t log_interval = 100; ///< plain lines; 0: none
   std::string invitation;           ///< how others join, {} for the address; empty: nobody may
+  std::string caution;              ///< to be said when others may join
   /// The head listens: starts the local nodes.
   std::function<expected<void>(const listening_event&)> start_nodes;
   std::uint32_t local_nodes = 0;

@@ -144,7 +144,7 @@ struct run_options {
   std::uint32_t data_parallel_size = 1;   ///< router replicas
   std::uint32_t in_flight = 2;            ///< microbatches in flight per replica
   std::uint32_t compute_threads = 0;      ///< per process; 0: chosen from cores and nodes
-  std::string wait_policy = "auto";       ///< whether cores stay awake between messages
+  std::string wait_policy = "active";     ///< whether cores stay awake between messages
   std::uint32_t message_delay_ms_max = 0; ///< testing: random delivery delays
 
   bool operator==(const run_options&) const = default;

@@ -121,7 +121,7 @@ expected<void> validate(const configuration& config, const run_options& options,
   checks check;
   check_all(check, config, more);
   check.range("--nodes", options.nodes, 0, local_nodes_max,
-              "more can join from other machines: --listen here, `troupe node --join` there");
+              "more can join from other machines: `troupe train --listen` here, `troupe node --join` there");
   check.range("--data-parallel-size", options.data_parallel_size, 1, limits{}.microbatches_max);
   check.require(options.data_parallel_size <= config.schedule.lanes, "--data-parallel-size",
                 std::to_string(options.data_parallel_size),
@@ -130,7 +130,7 @@ expected<void> validate(const configuration& config, const run_options& options,
   check.range("--in-flight", options.in_flight, 1, limits{}.microbatches_max);
   check.range("--compute-threads", options.compute_threads, 0, threads_max,
               "0 chooses by the number of cores");
-  check.one_of("--wait-policy", options.wait_policy, {"auto", "active", "passive"});
+  check.one_of("--wait-policy", options.wait_policy, {"active", "passive"});
   check.range("message_delay_ms_max", options.message_delay_ms_max, 0, 60000);
   return check.result();
 }

@@ -65,7 +65,9 @@ def main(arguments):
             want = json.loads((pathlib.Path(names[0]) / "manifest.json").read_text())["digest"]
             if got != want:
                 sys.exit(f"[{names[0]}/manifest.json] digest: got {want}, limit {got}, that of the files")
-    except (OSError, ValueError, KeyError, struct.error) as problem:
+    except OSError as problem:
+        sys.exit(f"[{problem.filename}] {problem.strerror}; limit what `troupe train --save DIR` wrote")
+    except (ValueError, KeyError, struct.error) as problem:
         sys.exit(f"[{names[0]}] {type(problem).__name__}: {problem}")
 
 

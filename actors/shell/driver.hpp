@@ -27,7 +27,8 @@ struct workplace {
                                         ///< place
   double inline_flops_max = 2e8; ///< jobs up to here run where they arrive: about a millisecond, less than a
                                  ///< hand-over to a sleeping thread is worth
-  std::function<void()> message_came; ///< called at every message of the protocol, on any thread; cheap
+  std::function<void()> message_came; ///< called at every message to a router, expert, dense owner or
+                                      ///< loader, on any thread; cheap
   std::function<double()> now_us;     ///< a steady clock for the times in reports, microseconds
   std::function<void(const error&)> run_failed; ///< a job or an actor found that the run cannot go on; called
                                                 ///< on any thread
@@ -94,6 +95,7 @@ private:
       return;
     }
     auto place = place_;
+    place.message_came = nullptr; // a job keeps what it needs
     place.pool = nullptr; // a job that kept its own pool could be the last to leave it: it would wait for
                           // itself
     place_.pool->submit(strand_,

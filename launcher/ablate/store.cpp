@@ -6,6 +6,7 @@
 #include <cstring>
 #include <fstream>
 #include <iterator>
+#include <set>
 #include <utility>
 
 #include <fcntl.h>
@@ -79,6 +80,16 @@ expected<std::optional<cell_result>> result_store::find(const cell& of) const {
 
 expected<void> result_store::save(const cell_result& result) const {
   return write_file_atomically(result_path(result.hash), to_json(result));
+}
+
+std::size_t result_store::others_than(const std::vector<cell>& cells) const {
+  std::set<fs::path> own;
+  for (const auto& each : cells) own.insert(result_path(each.hash));
+  std::error_code failed; // who cannot read the folder is told by what is read next
+  std::size_t others = 0;
+  for (const auto& entry : fs::directory_iterator(folder_ / "cells", failed))
+    others += entry.path().extension() == ".json" && !own.contains(entry.path()) ? 1 : 0;
+  return others;
 }
 
 std::string result_store::metrics_path(const cell& of) const {

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace troupe::ablate {
 
@@ -25,6 +26,9 @@ public:
   /// cannot be read or belongs to another cell.
   expected<std::optional<cell_result>> find(const cell& of) const;
   expected<void> save(const cell_result& result) const;
+  /// How many results there are of other cells than these: of another matrix, or of an earlier state of this
+  /// one.
+  std::size_t others_than(const std::vector<cell>& cells) const;
 
   /// Where the cell's process writes its metrics; temporary.
   std::string metrics_path(const cell& of) const;

@@ -168,7 +168,7 @@ expected<void> head::hire() {
   const auto threads = options_.run.compute_threads > 0 ? options_.run.compute_threads
                        : nodes_expected() == 0          ? cores
                                                         : std::min(cores, options_.run.data_parallel_size);
-  const auto waiting = parse_wait_policy(options_.run.wait_policy).value_or(wait_policy::automatic);
+  const auto waiting = parse_wait_policy(options_.run.wait_policy).value_or(wait_policy::active);
   place_ = make_workplace({threads, c.intra_op_threads, waiting, options_.run.message_delay_ms_max},
                           more_.libraries);
   place_.run_failed = news_.observer().run_failed;

@@ -27,7 +27,7 @@ struct arguments {
   std::string head;
   std::string task = "train";
   std::string drained;
-  std::string waiting = "auto";
+  std::string waiting = "active";
   head_options for_head;
   join_options for_join;
 };
@@ -58,7 +58,7 @@ void declare_join(CLI::App& app, arguments& a) {
   app.add_option("--configuration", a.configuration, "join only a run with this configuration, as JSON");
   app.add_option("--compute-threads", j.compute_threads, "threads that compute")->check(CLI::Range(1, 1024));
   app.add_option("--wait-policy", a.waiting, "whether cores stay awake between messages")
-    ->check(CLI::IsMember({"auto", "active", "passive"}));
+    ->check([](const std::string& name) { return parse_wait_policy(name) ? "" : "active or passive"; });
   app.add_option("--slow", j.slowness, "testing: every job takes this many times as long")
     ->check(CLI::Range(1.0, 1000.0));
   app.add_option("--events-fd", j.events_fd, "file descriptor for events");
@@ -94,7 +94,7 @@ expected<void> join_command(arguments& a, const extensions& more, event_writer& 
   auto where = launcher::parse_address("--head", a.head);
   if (!where) return tl::unexpected(where.error());
   a.for_join.head = *where;
-  a.for_join.waiting = parse_wait_policy(a.waiting).value_or(wait_policy::automatic);
+  a.for_join.waiting = parse_wait_policy(a.waiting).value_or(wait_policy::active);
   if (!a.configuration.empty()) {
     auto config = configuration_from_json(a.configuration);
     if (!config) return tl::unexpected(config.error());

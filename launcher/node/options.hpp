@@ -36,7 +36,7 @@ struct join_options {
   std::string run_id;
   std::optional<configuration> config; ///< join only a run with this one
   std::uint32_t compute_threads = 1;
-  wait_policy waiting = wait_policy::automatic;
+  wait_policy waiting = wait_policy::active;
   double slowness = 1;
   bool insecure = false;
   int events_fd = -1;

@@ -17,7 +17,7 @@ class progress_board {
 public:
   using time = std::chrono::steady_clock::time_point;
 
-  /// The steps go on: one has ended, of whatever kind.
+  /// The steps go on: one that ended at `at` is in the news, of whatever kind.
   void step_ended(time at);
 
   /// What is known of the last training step told (`recorder::progress`), and each node's rates.

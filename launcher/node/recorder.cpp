@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <filesystem>
 #include <functional>
 #include <utility>
 
@@ -129,6 +130,10 @@ recorder::recorder(const head_options& options, std::uint64_t updates, std::uint
 
 expected<void> recorder::open() {
   if (options_.metrics_file.empty()) return {};
+  if (std::error_code failed; std::filesystem::is_directory(options_.metrics_file, failed))
+    return fail(error_code::unavailable,
+                "--metrics-file: got the directory " + options_.metrics_file + "; name a file, such as "
+                  + (std::filesystem::path(options_.metrics_file) / "metrics.jsonl").string());
   metrics_.open(options_.metrics_file, std::ios::trunc);
   if (!metrics_)
     return fail(error_code::unavailable, "--metrics-file: cannot write " + options_.metrics_file

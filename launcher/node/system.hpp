@@ -43,7 +43,7 @@ fingerprint own_fingerprint(const numerics_libraries& libraries);
 struct workplace_options {
   std::uint32_t compute_threads = 1;
   std::uint32_t intra_op_threads = 1;
-  wait_policy waiting = wait_policy::automatic;
+  wait_policy waiting = wait_policy::active;
   std::uint32_t delay_ms_max = 0; ///< testing: random delivery delays
   double slowness = 1;            ///< testing: every job takes this many times as long
 };

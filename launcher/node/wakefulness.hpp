@@ -11,12 +11,11 @@ namespace troupe::node {
 /// What is done so that a core that waits for the next message is not put to sleep meanwhile: to wake one
 /// costs tens of microseconds on virtual machines, and more where the host has given it away.
 enum class wait_policy {
-  automatic, ///< the kernel is asked to keep the cores awake; nothing happens where it may not be asked
-  active,    ///< the same, and a thread on each core runs when nothing else does
-  passive,   ///< nothing
+  active,  ///< the kernel is asked to keep the cores awake; nothing happens where it may not be asked
+  passive, ///< nothing
 };
 
-/// `auto`, `active` or `passive`; nothing for any other text.
+/// `active` or `passive`; nothing for any other text.
 std::optional<wait_policy> parse_wait_policy(const std::string& text);
 
 /// Keeps the cores of this machine awake while messages come, and lets them sleep soon after the last one.
@@ -40,7 +39,7 @@ public:
 
 private:
   void stir_anew() noexcept;
-  void watch(const std::stop_token& end, const std::string& latency_file, bool spins);
+  void watch(const std::stop_token& end, const std::string& latency_file);
 
   std::atomic<bool> stirred_{false};
   std::jthread watcher_;

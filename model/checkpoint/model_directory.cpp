@@ -89,7 +89,7 @@ expected<model_directory> model_directory::open(const std::filesystem::path& dir
   auto file = input_file::open(path);
   if (!file) {
     auto problem = file.error();
-    if (problem.code == error_code::not_found)
+    if (problem.code == error_code::not_found || !std::filesystem::is_directory(directory))
       problem.text += "; '" + directory.string() + "' is no saved model";
     return tl::unexpected(problem);
   }

@@ -200,7 +200,7 @@ TEST_CASE("the other commands have their options", "[unit]") {
   CHECK(node.name == "n");
   CHECK(node.run_id == "r");
   CHECK(node.compute_threads == 2);
-  CHECK(node.wait_policy == "auto");
+  CHECK(node.wait_policy == "active");
   CHECK_FALSE(read_command_line({"node", "--join", "localhost:1", "--wait-policy", "spin"}));
   CHECK_FALSE(read_command_line({"node", "--join", "localhost:1", "--compute-threads", "5000"}));
   CHECK(read<node_options>({"node", "--join", "localhost:1"}).name.empty()); // the head gives it one

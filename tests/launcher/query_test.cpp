@@ -113,9 +113,9 @@ TEST_CASE("a node compares the configuration of a file", "[process]") {
   const variables environment = {{"FAKE_NODE_RECORD", folder.path()}, {"FAKE_NODE", "refused"}};
   run_troupe({"train", "--config", file, "--nodes", "1"}, {{"FAKE_NODE_RECORD", folder.path()}});
   run_troupe(
-    {"node", "--join", "127.0.0.1:9", "--name", "other", "--config", file, "--wait-policy", "active"},
+    {"node", "--join", "127.0.0.1:9", "--name", "other", "--config", file, "--wait-policy", "passive"},
     environment);
-  CHECK(value_of(record_of(folder, "other"), "--wait-policy") == "active");
+  CHECK(value_of(record_of(folder, "other"), "--wait-policy") == "passive");
   const auto compared = value_of(record_of(folder, "node-1"), "--configuration");
   CHECK(nlohmann::json::parse(compared).at("model").at("experts") == 8);
   CHECK(compared == value_of(record_of(folder, "head"), "--configuration"));

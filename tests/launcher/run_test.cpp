@@ -77,7 +77,7 @@ TEST_CASE("the log interval decides which steps are printed", "[process]") {
 TEST_CASE("head and nodes are told what the command line said", "[process]") {
   const temporary_directory records;
   const auto result = run_troupe({"train", "--nodes", "2", "--num-experts", "8", "--lr", "3e-4",
-                                  "--slow-node", "2:5", "--wait-policy", "active"},
+                                  "--slow-node", "2:5", "--wait-policy", "passive"},
                                  {{"FAKE_NODE_RECORD", records.path()}});
   REQUIRE(result.status == exit_status{0, 0});
   const auto head = record_of(records, "head");
@@ -86,7 +86,7 @@ TEST_CASE("head and nodes are told what the command line said", "[process]") {
   CHECK(config->model.experts == 8);
   CHECK(config->optimizer.learning_rate == 3e-4);
   CHECK(run_options_from_json(value_of(head, "--run"))->nodes == 2);
-  CHECK(run_options_from_json(value_of(head, "--run"))->wait_policy == "active");
+  CHECK(run_options_from_json(value_of(head, "--run"))->wait_policy == "passive");
   CHECK(value_of(head, "--listen").empty()); // nobody else may join
   CHECK(value_of(head, "--log-interval") == "100");
   CHECK(value_of(head, "--events-fd") == "3");

@@ -24,8 +24,7 @@ TEST_CASE("wrong usage ends with code 2 and one line that names the option", "[p
     {{"train", "--nodes", "-1"}, "--nodes: got '-1'"},
     {{"train", "--nodes", "1.5"}, "--nodes: got '1.5'"},
     {{"train", "--nodes", "10000"}, "--nodes: got 10000, limit 0 to 64; more can join from other machines"},
-    {{"eval", "--model", "m", "--wait-policy", "spin"},
-     "--wait-policy: got 'spin', limit auto | active | passive"},
+    {{"eval", "--model", "m", "--wait-policy", "spin"}, "--wait-policy: got 'spin', limit active | passive"},
     {{"eval", "--model", "m", "--nodes", "65"}, "--nodes: got 65, limit 0 to 64"},
     {{"train", "--batch-size", "99999999999999999999"}, "--batch-size"},
     {{"train", "--num-experts", "0"}, "--num-experts"},
@@ -66,6 +65,18 @@ TEST_CASE("wrong usage ends with code 2 and one line that names the option", "[p
   CHECK(result.output == "");
 }
 
+TEST_CASE("a value that cannot be names the file that it may come from", "[process]") {
+  const temporary_directory folder;
+  const auto file = folder.write("run.toml", "num-experts = 0\n");
+  for (const auto& arguments : {std::vector<std::string>{"train", "--config", file},
+                                {"node", "--join", "127.0.0.1:9", "--config", file}}) {
+    const auto result = run_plain(arguments);
+    CHECK(result.status == exit_status{2, 0});
+    CHECK_THAT(result.errors, StartsWith("troupe: error: --num-experts: got 0")
+                                && ContainsSubstring("; options come from " + file + ", too\n"));
+  }
+}
+
 TEST_CASE("an address that other machines can reach needs --insecure", "[process]") {
   const temporary_directory records;
   const variables environment = {{"FAKE_NODE_RECORD", records.path()}};
@@ -78,8 +89,14 @@ TEST_CASE("an address that other machines can reach needs --insecure", "[process
   CHECK(allowed.status == exit_status{0, 0});
   CHECK(value_of(record_of(records, "head"), "--listen") == "0.0.0.0:4040");
   CHECK_THAT(allowed.output, ContainsSubstring("; waiting for a node: troupe node --join 127.0.0.1:"));
+  CHECK(allowed.errors
+        == "troupe: warning: --listen: connections from other machines are not encrypted; use a network you "
+           "trust\n");
   const auto with_nodes = run_troupe({"train", "--listen", "127.0.0.1:0", "--nodes", "1"});
   CHECK_THAT(with_nodes.output, ContainsSubstring("; join with: troupe node --join 127.0.0.1:"));
+  CHECK(with_nodes.errors == "");
+  const auto alone = run_troupe({"train", "--insecure"});
+  CHECK(alone.errors == "troupe: warning: --insecure changes nothing without --listen\n");
 }
 
 TEST_CASE("a node program that is not there is an error that names it", "[process]") {

@@ -153,6 +153,8 @@ TEST_CASE("a port that is in use is named", "[process]") {
 
 TEST_CASE("a file that cannot be written is refused before the run", "[process]") {
   require_one_line(troupe_with(small_run({"--metrics-file", "/nowhere/at/all"})), 1, "/nowhere/at/all");
+  require_one_line(troupe_with(small_run({"--metrics-file", "/"})), 1,
+                   "--metrics-file: got the directory /; name a file, such as /metrics.jsonl");
   require_one_line(troupe_with(small_run({"--save", "/proc/model"})), 1, "--save: cannot create a directory");
   temporary_directory place;
   const auto model = saved_model(place);

@@ -33,6 +33,8 @@ std::vector<std::string> awkward_run(const std::vector<std::string>& more, int s
                                    "3",
                                    "--clip-norm",
                                    "0.5",
+                                   "--weight-decay",
+                                   "0.01",
                                    "--router-z-loss-coef",
                                    "0.001",
                                    "--seed",

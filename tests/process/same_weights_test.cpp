@@ -45,6 +45,11 @@ TEST_CASE("other seeds give other weights", "[process]") {
   REQUIRE(digest_of_run(other) != reference_digest("adam"));
 }
 
+TEST_CASE("optimizers give weights of their own", "[process]") {
+  CHECK(reference_digest("sgd") != reference_digest("adam"));
+  CHECK(reference_digest("adamw") != reference_digest("adam")); // there is a weight decay
+}
+
 TEST_CASE("a script recomputes the digest from the saved files", "[process]") {
   const auto optimizer = GENERATE(as<std::string>{}, "sgd", "adam", "adamw");
   temporary_directory place;

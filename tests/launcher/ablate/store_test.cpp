@@ -50,6 +50,18 @@ TEST_CASE("a saved result comes back as it was", "[unit]") {
   CHECK_FALSE(store->find(cell_named('2'))->has_value());
 }
 
+TEST_CASE("results of another matrix are counted", "[unit]") {
+  const test::temporary_directory folder;
+  const auto store = result_store::open(folder.path());
+  REQUIRE(store);
+  CHECK(store->others_than({}) == 0);
+  REQUIRE(store->save(result_for(cell_named('1'))));
+  REQUIRE(store->save(result_for(cell_named('2'))));
+  CHECK(store->others_than({cell_named('1'), cell_named('2'), cell_named('3')}) == 0);
+  CHECK(store->others_than({cell_named('2'), cell_named('3')}) == 1);
+  CHECK(store->others_than({}) == 2);
+}
+
 TEST_CASE("a damaged result is named, and so is one of another cell", "[unit]") {
   const test::temporary_directory folder;
   const auto store = result_store::open(folder.path());

@@ -170,6 +170,7 @@ TEST_CASE("a model directory with a missing file is refused", "[unit]") {
   fs::remove(directory / "model/expert-0-1.safetensors");
   CHECK_THAT(problem_of(directory / "model"),
              ContainsSubstring("expert-0-1.safetensors") && ContainsSubstring("w1"));
+  CHECK_THAT(problem_of(directory / "model/manifest.json"), ContainsSubstring("is no saved model"));
   fs::remove(directory / "model/manifest.json");
   CHECK_THAT(problem_of(directory / "model"),
              ContainsSubstring("manifest.json") && ContainsSubstring("is no saved model"));
