@@ -32,13 +32,19 @@ load_health health_of(std::span<const std::uint64_t> counts) {
 template <class Real>
 double router_entropy(matrix_view<Real> logits, matrix_view<Real> probabilities,
                       std::span<const Real> log_partition) {
+  constexpr std::int64_t at_once = 8; // rows, whose sums do not wait for each other
   double sum = 0;
-  for (std::int64_t t = 0; t < logits.rows; ++t) {
-    Real inner = 0;
-    for (std::int64_t e = t * logits.columns; e < (t + 1) * logits.columns; ++e)
-      if (probabilities.data[e] > 0) // beyond it the difference may be infinite
-        inner += probabilities.data[e] * (logits.data[e] - log_partition[t]);
-    sum -= static_cast<double>(inner);
+  for (std::int64_t first = 0; first < logits.rows; first += at_once) {
+    const auto n = std::min(at_once, logits.rows - first);
+    Real inner[at_once] = {};
+    for (std::int64_t e = 0; e < logits.columns; ++e)
+      for (std::int64_t t = 0; t < n; ++t) {
+        const auto at = (first + t) * logits.columns + e;
+        const auto p = probabilities.data[at];
+        const auto term = p * (logits.data[at] - log_partition[first + t]);
+        inner[t] += p > 0 ? term : 0; // beyond it the difference may be infinite
+      }
+    for (std::int64_t t = 0; t < n; ++t) sum -= static_cast<double>(inner[t]);
   }
   return logits.rows == 0 ? 0.0 : sum / static_cast<double>(logits.rows);
 }

@@ -10,6 +10,45 @@ namespace troupe {
 
 namespace {
 
+// ---- turning rows on their side --------------------------------------------------------------------------------------
+
+template <class Real>
+void load_columns(const Real* rows, std::int64_t columns, std::int64_t begin, std::int64_t n, Real* block) {
+  for (std::int64_t c = begin; c < columns; ++c) {
+    Real* lane = block + c * lanes;
+    for (std::int64_t l = 0; l < n; ++l) lane[l] = rows[l * columns + c];
+    for (std::int64_t l = n; l < lanes; ++l) lane[l] = 0;
+  }
+}
+
+template <class Real>
+void store_columns(const Real* block, std::int64_t columns, std::int64_t begin, std::int64_t n, Real* rows) {
+  for (std::int64_t c = begin; c < columns; ++c)
+    for (std::int64_t l = 0; l < n; ++l) rows[l * columns + c] = block[c * lanes + l];
+}
+
+/// Four rows of four numbers become columns.
+TROUPE_INLINE_KERNEL void turn_square(const float* from, std::int64_t from_stride, float* to,
+                                      std::int64_t to_stride) {
+  const auto a = load<floats4>(from);
+  const auto b = load<floats4>(from + from_stride);
+  const auto c = load<floats4>(from + 2 * from_stride);
+  const auto d = load<floats4>(from + 3 * from_stride);
+  const auto ab_left = __builtin_shufflevector(a, b, 0, 4, 1, 5);
+  const auto ab_right = __builtin_shufflevector(a, b, 2, 6, 3, 7);
+  const auto cd_left = __builtin_shufflevector(c, d, 0, 4, 1, 5);
+  const auto cd_right = __builtin_shufflevector(c, d, 2, 6, 3, 7);
+  store(to, __builtin_shufflevector(ab_left, cd_left, 0, 1, 4, 5));
+  store(to + to_stride, __builtin_shufflevector(ab_left, cd_left, 2, 3, 6, 7));
+  store(to + 2 * to_stride, __builtin_shufflevector(ab_right, cd_right, 0, 1, 4, 5));
+  store(to + 3 * to_stride, __builtin_shufflevector(ab_right, cd_right, 2, 3, 6, 7));
+}
+
+/// How many columns a full block can turn by squares.
+std::int64_t square_columns(std::int64_t columns, std::int64_t n) {
+  return n == lanes ? columns / 4 * 4 : 0;
+}
+
 // ---- float: vectors of the instruction set's width -------------------------------------------------------------------
 
 /// exp(x) for x ≤ 0 to 2 ulp, 0 below −87.3: Cephes' polynomial.
@@ -90,6 +129,23 @@ struct mean_gradient_kernel {
 
 } // namespace
 
+void load_lanes(matrix_view<float> from, std::int64_t first, std::int64_t n, float* block) {
+  const float* rows = from.data + first * from.columns;
+  const auto whole = square_columns(from.columns, n);
+  for (std::int64_t c = 0; c < whole; c += 4)
+    for (std::int64_t l = 0; l < lanes; l += 4)
+      turn_square(rows + l * from.columns + c, from.columns, block + c * lanes + l, lanes);
+  load_columns(rows, from.columns, whole, n, block);
+}
+
+void store_lanes(const float* block, std::int64_t columns, std::int64_t n, float* rows) {
+  const auto whole = square_columns(columns, n);
+  for (std::int64_t l = 0; l < lanes && whole > 0; l += 4)
+    for (std::int64_t c = 0; c < whole; c += 4)
+      turn_square(block + c * lanes + l, lanes, rows + l * columns + c, columns);
+  store_columns(block, columns, whole, n, rows);
+}
+
 void softmax_block(float* z, std::int64_t experts, float* maximum, float* sum) {
   run_widest<softmax_kernel>(z, experts, maximum, sum);
 }
@@ -103,6 +159,14 @@ void mean_gradient_block(float* p, const float* weight, std::int64_t experts) {
 }
 
 // ---- double: plain loops ---------------------------------------------------------------------------------------------
+
+void load_lanes(matrix_view<double> from, std::int64_t first, std::int64_t n, double* block) {
+  load_columns(from.data + first * from.columns, from.columns, 0, n, block);
+}
+
+void store_lanes(const double* block, std::int64_t columns, std::int64_t n, double* rows) {
+  store_columns(block, columns, 0, n, rows);
+}
 
 void softmax_block(double* z, std::int64_t experts, double* maximum, double* sum) {
   for (int l = 0; l < lanes; ++l) {

@@ -11,23 +11,12 @@ namespace troupe {
 inline constexpr int lanes = 16;
 
 /// Rows [first, first + n) of `from` → `block`; lanes beyond n get 0.
-template <class Real>
-void load_lanes(matrix_view<Real> from, std::int64_t first, std::int64_t n, Real* block) {
-  const Real* rows = from.data + first * from.columns;
-  for (std::int64_t c = 0; c < from.columns; ++c) {
-    Real* lane = block + c * lanes;
-    for (std::int64_t l = 0; l < n; ++l) lane[l] = rows[l * from.columns + c];
-    for (std::int64_t l = n; l < lanes; ++l) lane[l] = 0;
-  }
-}
+void load_lanes(matrix_view<float> from, std::int64_t first, std::int64_t n, float* block);
+void load_lanes(matrix_view<double> from, std::int64_t first, std::int64_t n, double* block);
 
-/// The inverse of `load_lanes`, into the full matrix `to` [rows, columns].
-template <class Real>
-void store_lanes(const Real* block, std::int64_t columns, std::int64_t first, std::int64_t n, Real* to) {
-  Real* rows = to + first * columns;
-  for (std::int64_t c = 0; c < columns; ++c)
-    for (std::int64_t l = 0; l < n; ++l) rows[l * columns + c] = block[c * lanes + l];
-}
+/// The inverse of `load_lanes`: n lanes of `block` [columns, 16] → `rows` [n, columns].
+void store_lanes(const float* block, std::int64_t columns, std::int64_t n, float* rows);
+void store_lanes(const double* block, std::int64_t columns, std::int64_t n, double* rows);
 
 // Kernels on one block. Compiled for several instruction sets with the same bits: lanes never meet,
 // contraction is off.

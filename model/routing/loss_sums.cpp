@@ -16,19 +16,15 @@ std::vector<double> column_sums(matrix_view<Real> m) {
 template <class Real>
 void add_mean_gradient(matrix_view<Real> p, const Real* weight, const Real* score, Real* gradient) {
   std::vector<Real> block(static_cast<std::size_t>(p.columns * lanes));
+  std::vector<Real> of_rows(block.size());
   for (std::int64_t first = 0; first < p.rows; first += lanes) {
     const auto n = std::min<std::int64_t>(lanes, p.rows - first);
+    const auto at = first * p.columns;
     load_lanes(p, first, n, block.data());
     mean_gradient_block(block.data(), weight, p.columns);
-    Real* rows = gradient + first * p.columns;
-    for (std::int64_t e = 0; e < p.columns; ++e) {
-      const Real* lane = block.data() + e * lanes;
-      if (score == nullptr)
-        for (std::int64_t l = 0; l < n; ++l) rows[l * p.columns + e] += lane[l];
-      else
-        for (std::int64_t l = 0; l < n; ++l)
-          rows[l * p.columns + e] += lane[l] * (1 - score[(first + l) * p.columns + e]);
-    }
+    store_lanes(block.data(), p.columns, n, of_rows.data());
+    for (std::int64_t i = 0; i < n * p.columns; ++i)
+      gradient[at + i] += score == nullptr ? of_rows[i] : of_rows[i] * (1 - score[at + i]);
   }
 }
 

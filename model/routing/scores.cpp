@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <string>
 
 namespace troupe {
@@ -22,7 +21,7 @@ gate_scores<Real> softmax_rows(matrix_view<Real> logits) {
     const auto n = std::min<std::int64_t>(lanes, logits.rows - first);
     load_lanes(logits, first, n, block.data());
     softmax_block(block.data(), logits.columns, maximum, sum);
-    store_lanes(block.data(), logits.columns, first, n, out.probabilities.data());
+    store_lanes(block.data(), logits.columns, n, out.probabilities.data() + first * logits.columns);
     for (std::int64_t l = 0; l < n; ++l) out.log_partition[first + l] = maximum[l] + std::log(sum[l]);
   }
   return out;
@@ -34,13 +33,14 @@ namespace {
 template <class Real>
 std::int64_t first_not_finite(matrix_view<Real> values) {
   const auto n = values.rows * values.columns;
-  const auto finite = [&](std::int64_t i) {
-    return std::abs(values.data[i]) <= std::numeric_limits<Real>::max();
-  };
-  bool good = true;
-  for (std::int64_t i = 0; i < n; ++i) good &= finite(i);
-  for (std::int64_t i = 0; !good && i < n; ++i)
-    if (!finite(i)) return i;
+  Real nothing[lanes] = {}; // 0 times what is finite is 0, of anything else NaN
+  const auto whole = n / lanes * lanes;
+  for (std::int64_t i = 0; i < whole; i += lanes)
+    for (int l = 0; l < lanes; ++l) nothing[l] += values.data[i + l] * 0;
+  for (std::int64_t i = whole; i < n; ++i) nothing[0] += values.data[i] * 0;
+  if (std::ranges::all_of(nothing, [](Real x) { return x == 0; })) return -1;
+  for (std::int64_t i = 0; i < n; ++i)
+    if (!std::isfinite(values.data[i])) return i;
   return -1;
 }
 
