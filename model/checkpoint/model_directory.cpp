@@ -5,6 +5,7 @@
 #include "model/sha256.hpp"
 
 #include <algorithm>
+#include <system_error>
 
 namespace troupe {
 
@@ -89,7 +90,8 @@ expected<model_directory> model_directory::open(const std::filesystem::path& dir
   auto file = input_file::open(path);
   if (!file) {
     auto problem = file.error();
-    if (problem.code == error_code::not_found || !std::filesystem::is_directory(directory))
+    std::error_code unknown;
+    if (problem.code == error_code::not_found || !std::filesystem::is_directory(directory, unknown))
       problem.text += "; '" + directory.string() + "' is no saved model";
     return tl::unexpected(problem);
   }
