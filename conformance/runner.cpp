@@ -90,6 +90,8 @@ std::string compare(const std::string& name, const value& got, const value& want
     out << name << ": the type differs";
   else if (got.shape != want.shape)
     out << name << ": got shape " << text(got.shape) << ", expected " << text(want.shape);
+  else if (got.integers.size() != want.integers.size())
+    out << name << ": got " << got.integers.size() << " integers, expected " << want.integers.size();
   else if (const auto at = std::ranges::mismatch(got.integers, want.integers); at.in2 != want.integers.end())
     out << name << "[" << at.in2 - want.integers.begin() << "]: got " << *at.in1 << ", expected " << *at.in2;
   if (!out.str().empty()) {
